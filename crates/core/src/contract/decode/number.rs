@@ -1,0 +1,174 @@
+//! JSON numbers: read where every parser agrees, written in one spelling.
+
+use super::json::Numbers;
+use crate::contract::value::Value;
+use crate::rejection::{Reason, Violation};
+
+/// The largest integer that a double holds exactly together with its neighbours (RFC 7493).
+const SAFE: i64 = (1 << 53) - 1;
+/// A literal with fraction or exponent may be so long, in bytes.
+const LONGEST: usize = 40;
+
+/// Reads the number at the start of `text`; gives it and its length (rules J4 to J7).
+pub(super) fn read(text: &[u8], numbers: Numbers) -> Result<(Value<'static>, usize), Violation> {
+    let negative = text.first() == Some(&b'-');
+    let mut at = usize::from(negative);
+    let first = at;
+    let mut value: Option<i64> = Some(0);
+    while let Some(digit) = text.get(at).filter(|b| b.is_ascii_digit()) {
+        let digit = i64::from(digit - b'0');
+        value = value
+            .and_then(|v| v.checked_mul(10))
+            .and_then(|v| if negative { v.checked_sub(digit) } else { v.checked_add(digit) });
+        at += 1;
+    }
+    if at == first || (at - first > 1 && text.get(first) == Some(&b'0')) {
+        return Err(syntax("a number is not written as JSON writes it"));
+    }
+    if matches!(text.get(at), Some(b'.' | b'e' | b'E')) {
+        return float(text, at, numbers);
+    }
+    let bound = if numbers == Numbers::I64 { i64::MAX } else { SAFE };
+    match value {
+        Some(0) if negative => Err(refused("negative zero")),
+        Some(value) if value >= -bound && value <= bound => Ok((Value::Int(value), at)),
+        Some(i64::MIN) if numbers == Numbers::I64 => Ok((Value::Int(i64::MIN), at)),
+        _ => Err(refused(format!("integer of {} digits is beyond ±{bound}", at - first))),
+    }
+}
+
+fn float(text: &[u8], from: usize, numbers: Numbers) -> Result<(Value<'static>, usize), Violation> {
+    let mut at = from;
+    let digits = |at: &mut usize| {
+        let start = *at;
+        while text.get(*at).is_some_and(u8::is_ascii_digit) {
+            *at += 1;
+        }
+        *at > start
+    };
+    if text.get(at) == Some(&b'.') {
+        at += 1;
+        if !digits(&mut at) {
+            return Err(syntax("a number has no digit after its point"));
+        }
+    }
+    let mantissa = at;
+    if matches!(text.get(at), Some(b'e' | b'E')) {
+        at += 1;
+        at += usize::from(matches!(text.get(at), Some(b'+' | b'-')));
+        if !digits(&mut at) {
+            return Err(syntax("a number has no digit in its exponent"));
+        }
+    }
+    if numbers == Numbers::Integers {
+        return Err(refused("a number with fraction or exponent where integers are expected"));
+    }
+    if at > LONGEST {
+        return Err(refused(format!("number of {at} bytes is over {LONGEST}")));
+    }
+    let literal = text.get(..at).and_then(|t| std::str::from_utf8(t).ok()).unwrap_or_default();
+    let value: f64 = literal.parse().map_err(|_| syntax("a number cannot be read"))?;
+    let zero = !text.get(..mantissa).unwrap_or_default().iter().any(|b| matches!(b, b'1'..=b'9'));
+    if !value.is_finite() {
+        return Err(refused("a number beyond what a double holds"));
+    }
+    if value == 0.0 && (!zero || text.first() == Some(&b'-')) {
+        return Err(refused(if zero { "negative zero" } else { "a number that reads as zero" }));
+    }
+    Ok((Value::Float(value), at))
+}
+
+/// Writes a finite double as ECMAScript does (RFC 8785 section 3.2.2.3).
+pub(super) fn write(value: f64, out: &mut Vec<u8>) {
+    if value == 0.0 {
+        out.push(b'0');
+        return;
+    }
+    if value < 0.0 {
+        out.push(b'-');
+    }
+    // The shortest digits that read back as this value, and the place of the point.
+    let text = format!("{:e}", value.abs());
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let digits: String = mantissa.chars().filter(|c| *c != '.').collect();
+    let point = exponent.parse::<i32>().unwrap_or_default() + 1;
+    let count = i32::try_from(digits.len()).unwrap_or(i32::MAX);
+    let zeros = |n: i32| "0".repeat(usize::try_from(n).unwrap_or_default());
+    let cut = usize::try_from(point).unwrap_or_default();
+    let spelled = if count <= point && point <= 21 {
+        format!("{digits}{}", zeros(point - count))
+    } else if 0 < point && point <= 21 {
+        let (whole, fraction) = digits.split_at_checked(cut).unwrap_or((&digits, ""));
+        format!("{whole}.{fraction}")
+    } else if -6 < point && point <= 0 {
+        format!("0.{}{digits}", zeros(-point))
+    } else {
+        let (first, rest) = digits.split_at_checked(1).unwrap_or((&digits, ""));
+        let dot = if rest.is_empty() { "" } else { "." };
+        format!("{first}{dot}{rest}e{:+}", point - 1)
+    };
+    out.extend_from_slice(spelled.as_bytes());
+}
+
+fn syntax(sentence: &str) -> Violation {
+    Violation::new(Reason::JsonSyntax, sentence)
+}
+
+fn refused(sentence: impl Into<String>) -> Violation {
+    Violation::new(Reason::JsonNumber, sentence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reason(text: &str, numbers: Numbers) -> Result<String, Reason> {
+        match read(text.as_bytes(), numbers) {
+            Ok((value, size)) if size == text.len() => Ok(value.shown()),
+            Ok(_) => Err(Reason::JsonTrailing),
+            Err(violation) => Err(violation.reason),
+        }
+    }
+
+    // TRAP-03, CON-11: J4 to J7
+    #[test]
+    fn numbers_that_parsers_read_differently_are_refused() {
+        let bad = |text: &str| reason(text, Numbers::IJson).unwrap_err();
+        for text in
+            ["9007199254740992", "-9007199254740992", "-0", "-0.0", "-0e5", "1e400", "1e-400"]
+        {
+            assert_eq!(bad(text), Reason::JsonNumber, "{text}");
+        }
+        assert_eq!(bad(&"1".repeat(400)), Reason::JsonNumber);
+        assert_eq!(bad(&format!("1.{}", "0".repeat(40))), Reason::JsonNumber);
+        for text in ["01", "-", "1.", "1e", "1e+", "-01", "00"] {
+            assert_eq!(bad(text), Reason::JsonSyntax, "{text}");
+        }
+        assert_eq!(reason("1.0", Numbers::Integers), Err(Reason::JsonNumber));
+        assert_eq!(reason("9223372036854775807", Numbers::I64), Ok("9223372036854775807".into()));
+        assert_eq!(reason("-9223372036854775808", Numbers::I64).unwrap(), "-9223372036854775808");
+        assert_eq!(reason("9223372036854775808", Numbers::I64), Err(Reason::JsonNumber));
+        assert_eq!(reason("0e5", Numbers::IJson), Ok("0".into()));
+    }
+
+    #[test]
+    fn a_double_has_one_spelling() {
+        let rows = [
+            (1000.0, "1000"),
+            (0.1, "0.1"),
+            (-1.5, "-1.5"),
+            (1e21, "1e+21"),
+            (1e20, "100000000000000000000"),
+            (1e-6, "0.000001"),
+            (1e-7, "1e-7"),
+            (123_456_789.125, "123456789.125"),
+            (1.5e300, "1.5e+300"),
+            (5e-324, "5e-324"),
+        ];
+        for (value, spelling) in rows {
+            let mut out = Vec::new();
+            write(value, &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), spelling);
+        }
+    }
+}

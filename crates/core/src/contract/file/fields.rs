@@ -1,0 +1,257 @@
+//! Field rules, values, pointers and schemas as written.
+
+use super::{ReadFile, rule_error};
+use crate::contract::field::FieldRule;
+use crate::contract::pattern::Pattern;
+use crate::contract::schema::{Schema, SchemaFinding};
+use crate::contract::text::{TextClass, TextRule};
+use crate::contract::value::{Pointer, Value};
+use crate::document::{Placed, Table, integer, kind};
+use std::ops::Range;
+use toml::Spanned;
+use toml::de::DeValue;
+
+/// The rules of `fields`, by pointer.
+pub(super) fn fields(
+    message: &Table<'_, '_>,
+    ascii: bool,
+) -> Vec<(Pointer, FieldRule, Range<usize>)> {
+    let Some(table) = message.table("fields") else { return Vec::new() };
+    let mut rules = Vec::new();
+    for (key, value) in table.entries() {
+        let span = key.span.clone();
+        let Some(rule) = table.named(&key, value).and_then(|t| rule(&t, ascii)) else { continue };
+        match key.value.parse::<Pointer>() {
+            Ok(pointer) => rules.push((pointer, rule, span)),
+            Err(error) => table.error("K-02", span, error.to_string()),
+        }
+    }
+    rules
+}
+
+/// One field's rule.
+pub(super) fn rule(table: &Table<'_, '_>, ascii: bool) -> Option<FieldRule> {
+    let int = range(table, "int").map(|r| (r.0, r.1));
+    let each_int = range(table, "each_int");
+    let size = |key| {
+        let (lo, hi) = range(table, key)?;
+        let unsigned = usize::try_from(lo).ok().zip(usize::try_from(hi).ok());
+        if unsigned.is_none() {
+            table.error("K-02", table.key_span(key), format!("`{key}` has a negative bound"));
+        }
+        unsigned
+    };
+    let each = table.table("each").and_then(|each| rule(&each, ascii));
+    let each =
+        each.or_else(|| each_int.map(|int| FieldRule { int: Some(int), ..FieldRule::default() }));
+    super::refuse_later(
+        table,
+        &[("decimal", 2), ("date", 2), ("time", 2), ("uuid", 2), ("hex", 2), ("base64", 2)],
+    );
+    let made = FieldRule {
+        int,
+        one_of: values(table, "enum"),
+        constant: table.value("const").and_then(|value| scalar(table, value)),
+        len: size("len"),
+        bytes: size("bytes"),
+        regex: table.text("regex").and_then(|text| pattern(table, &text, ascii)),
+        each: each.map(Box::new),
+        optional: table.boolean("optional").is_some_and(|flag| flag.value),
+        text: text_rule(table),
+        secret: table.boolean("secret").is_some_and(|flag| flag.value),
+    };
+    table.finish();
+    made.consistent().map_err(|error| rule_error(table, table.span(), error)).ok()
+}
+
+/// `[lo, hi]`.
+fn range(table: &Table<'_, '_>, key: &'static str) -> Option<(i64, i64)> {
+    let value = table.value(key)?;
+    if let DeValue::Array(list) = value.get_ref() {
+        let numbers: Vec<i64> = list.iter().filter_map(|n| integer(n.get_ref())).collect();
+        if let [lo, hi] = numbers.as_slice()
+            && list.len() == 2
+        {
+            return Some((*lo, *hi));
+        }
+    }
+    let message = format!("`{key}` is {}, not two whole numbers", kind(value.get_ref()));
+    table.error_with_hint("K-02", value.span(), message, format!("`{key} = [0, 100]`"));
+    None
+}
+
+/// A list of scalars.
+pub(super) fn values(table: &Table<'_, '_>, key: &'static str) -> Option<Vec<Value<'static>>> {
+    let value = table.value(key)?;
+    let DeValue::Array(list) = value.get_ref() else {
+        table.error(
+            "K-02",
+            value.span(),
+            format!("`{key}` is {}, not a list", kind(value.get_ref())),
+        );
+        return None;
+    };
+    if list.is_empty() {
+        table.error("K-02", value.span(), format!("`{key}` is empty, so nothing fits it"));
+    }
+    list.iter().map(|element| scalar(table, element)).collect()
+}
+
+fn scalar(table: &Table<'_, '_>, value: &Spanned<DeValue<'_>>) -> Option<Value<'static>> {
+    match value.get_ref() {
+        DeValue::String(text) => Some(Value::Text(text.to_string().into())),
+        DeValue::Boolean(flag) => Some(Value::Bool(*flag)),
+        other => match integer(other) {
+            Some(number) => Some(Value::Int(number)),
+            None => {
+                let message = format!("{} cannot be compared with", kind(other));
+                table.error("K-02", value.span(), message);
+                None
+            }
+        },
+    }
+}
+
+/// A pattern, with the place of what is wrong in it.
+pub(super) fn pattern(table: &Table<'_, '_>, text: &Placed<&str>, ascii: bool) -> Option<Pattern> {
+    Pattern::compile(text.value, ascii)
+        .map_err(|error| rule_error(table, text.span.clone(), error))
+        .ok()
+}
+
+/// A list of pointers.
+pub(super) fn pointers(table: &Table<'_, '_>, key: &'static str) -> Vec<Pointer> {
+    let texts = table.texts(key).unwrap_or_default();
+    texts.into_iter().filter_map(|text| pointer(table, &text)).collect()
+}
+
+/// One pointer.
+pub(super) fn pointer(table: &Table<'_, '_>, text: &Placed<&str>) -> Option<Pointer> {
+    let parsed = text.value.parse();
+    parsed.map_err(|error| table.error("K-02", text.span.clone(), format!("{error}"))).ok()
+}
+
+/// `text = "plain" | "strict" | { form, deny }`.
+pub(super) fn text_rule(table: &Table<'_, '_>) -> Option<TextRule> {
+    let value = table.value("text")?;
+    match value.get_ref() {
+        DeValue::String(name) => match name.as_ref() {
+            "plain" => Some(TextRule::plain()),
+            "strict" => Some(TextRule::strict()),
+            other => {
+                let message = format!("there is no text rule `{other}`");
+                table.error_with_hint("K-02", value.span(), message, "`plain` or `strict`");
+                None
+            }
+        },
+        _ => table.table("text").map(|rule| {
+            super::refuse_later(&rule, &[("scripts", 2), ("confusables", 2)]);
+            let nfc = match rule.text("form").map(|form| (form.value, form.span)) {
+                None | Some(("any", _)) => false,
+                Some(("nfc", _)) => true,
+                Some((other, span)) => {
+                    rule.error("K-02", span, format!("`form` is `{other}`, not `any` or `nfc`"));
+                    false
+                }
+            };
+            let deny = rule.texts("deny").map(|names| classes(&rule, names));
+            rule.finish();
+            TextRule { nfc, deny: deny.unwrap_or_else(|| TextRule::plain().deny) }
+        }),
+    }
+}
+
+fn classes(rule: &Table<'_, '_>, names: Vec<Placed<&str>>) -> Vec<TextClass> {
+    let class = |name: Placed<&str>| {
+        let known = TextClass::NAMES.iter().find(|(known, _)| *known == name.value);
+        if known.is_none() {
+            let all: Vec<&str> = TextClass::NAMES.iter().map(|(name, _)| *name).collect();
+            let message = format!("there is no class of characters `{}`", name.value);
+            rule.error_with_hint("K-02", name.span, message, all.join(", "));
+        }
+        known.map(|(_, class)| *class)
+    };
+    names.into_iter().filter_map(class).collect()
+}
+
+/// A message's schema: a TOML table, JSON text, or the name of a file.
+pub(super) fn schema(message: &Table<'_, '_>, read: ReadFile<'_>) -> Option<Schema> {
+    let value = message.value("schema")?;
+    let span = value.span();
+    let json = match value.get_ref() {
+        DeValue::String(text) if text.trim_start().starts_with('{') => parse(text),
+        DeValue::String(name) => {
+            let text = if is_plain_path(name) {
+                read(name)
+            } else {
+                Err(format!(
+                    "`{name}` is not a plain path beside the contract that ends in `.json`"
+                ))
+            };
+            match text {
+                Ok(text) => parse(&text).map_err(|error| format!("{name}: {error}")),
+                Err(sentence) => {
+                    message.error("K-04", span, sentence);
+                    return None;
+                }
+            }
+        }
+        other => json(other).ok_or_else(|| "a schema is a table, JSON text or a file".to_owned()),
+    };
+    let json = json.map_err(|sentence| message.error("K-04", span.clone(), sentence)).ok()?;
+    let add = |finding: SchemaFinding, warning: bool| {
+        let made = message.document().error(finding.check, span.clone(), finding.message);
+        let made = made.hint_if(finding.hint);
+        message.document().find(if warning { made.warning() } else { made });
+    };
+    match Schema::compile(&json) {
+        Ok((schema, warnings)) => {
+            warnings.into_iter().for_each(|warning| add(warning, true));
+            Some(schema)
+        }
+        Err(errors) => {
+            errors.into_iter().for_each(|error| add(error, false));
+            None
+        }
+    }
+}
+
+/// Schema texts are read by the strict decoder too, so that a doubled keyword is seen.
+fn parse(text: &str) -> Result<serde_json::Value, String> {
+    use crate::contract::decode::{JsonRule, Numbers, WireLimits};
+    let rule = JsonRule { numbers: Numbers::I64, top_any: true, nul_allowed: false };
+    let limits =
+        WireLimits { message: 1 << 20, depth: 64, nodes: 100_000, string: 1 << 20, key: 4096 };
+    rule.read(text.as_bytes(), &limits)
+        .map_err(|error| format!("the schema is no JSON: {error}"))?;
+    serde_json::from_str(text).map_err(|error| format!("the schema is no JSON: {error}"))
+}
+
+fn json(value: &DeValue<'_>) -> Option<serde_json::Value> {
+    use serde_json::Value as Json;
+    Some(match value {
+        DeValue::String(text) => Json::from(text.as_ref()),
+        DeValue::Boolean(flag) => Json::from(*flag),
+        DeValue::Integer(_) => Json::from(integer(value)?),
+        DeValue::Float(number) => Json::from(number.as_str().parse::<f64>().ok()?),
+        DeValue::Array(list) => {
+            Json::Array(list.iter().map(|v| json(v.get_ref())).collect::<Option<_>>()?)
+        }
+        DeValue::Table(table) => Json::Object(
+            table
+                .iter()
+                .map(|(key, value)| Some((key.get_ref().to_string(), json(value.get_ref())?)))
+                .collect::<Option<_>>()?,
+        ),
+        DeValue::Datetime(_) => return None,
+    })
+}
+
+fn is_plain_path(path: &str) -> bool {
+    let good = |b: u8| {
+        b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'/' | b'-')
+    };
+    path.ends_with(".json")
+        && path.bytes().all(good)
+        && path.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
+}

@@ -1,0 +1,176 @@
+//! `[reject]` as written, with K-70 to K-74.
+
+use super::direction::Draft;
+use super::{fields, rule_error};
+use crate::contract::reject::{Reject, ReplyTemplate, ReplyValue, Then};
+use crate::contract::{ContractLimits, Pairing, Role};
+use crate::document::{Placed, Table};
+use crate::rejection::Class;
+
+type Values = Vec<(String, ReplyValue)>;
+
+/// What every reply is checked against.
+struct Scope<'s> {
+    server: &'s Draft,
+    limits: &'s ContractLimits,
+    pairing: &'s Pairing,
+    values: &'s Values,
+}
+
+pub(super) fn rejects(
+    top: &Table<'_, '_>,
+    client: &Draft,
+    server: &Draft,
+    limits: &ContractLimits,
+    pairing: &Pairing,
+) -> (Vec<(Class, Reject)>, Values) {
+    let Some(table) = top.table("reject") else { return (Vec::new(), Vec::new()) };
+    let values = values(&table);
+    let scope = Scope { server, limits, pairing, values: &values };
+    let expects = client.rule.messages.iter().filter_map(|m| m.request()).any(|r| r.expects);
+    let rejects = classes(&table, &scope, expects);
+    table.finish();
+    (rejects, values)
+}
+
+/// The overrides that single messages have, read from the file a second time.
+pub(super) fn of_messages(
+    top: &Table<'_, '_>,
+    client: &mut Draft,
+    server: &Draft,
+    limits: &ContractLimits,
+    pairing: &Pairing,
+    values: &Values,
+) {
+    let Some(table) = top.table("client") else { return };
+    let scope = Scope { server, limits, pairing, values };
+    for message in table.tables("message") {
+        let Some(reject) = message.table("reject") else { continue };
+        let name = message.text("name").map_or("", |name| name.value);
+        let Some(rule) = client.rule.messages.iter_mut().find(|m| m.name == name) else { continue };
+        let Role::Request(request) = &mut rule.role else { continue };
+        request.rejects = classes(&reject, &scope, request.expects);
+        if let Some((_, with_reply)) = request.rejects.iter().find(|(_, r)| r.reply.is_some())
+            && !request.expects
+        {
+            let _ = with_reply;
+            let text = format!("`{name}` expects no reply, so no refusal of it is answered");
+            reject.error("K-73", reject.span(), text);
+        }
+        reject.finish();
+    }
+}
+
+fn values(reject: &Table<'_, '_>) -> Values {
+    let Some(table) = reject.table("values") else { return Vec::new() };
+    let mut values = Vec::new();
+    for (name, value) in table.entries() {
+        let Some(entry) = table.named(&name, value) else { continue };
+        let at = entry.text("at").and_then(|at| fields::pointer(&entry, &at));
+        let or = entry.text("or").map(|or| or.value.to_owned());
+        if !entry.has("at") {
+            entry.missing("K-74", "at", "`at = \"/id\"`");
+        }
+        if !entry.has("or") {
+            entry.missing(
+                "K-74",
+                "or",
+                "what is written when the value does not hold: `or = \"null\"`",
+            );
+        }
+        let Some(rule) = fields::rule(&entry, false) else { continue };
+        if rule == Default::default() {
+            entry.error_with_hint(
+                "K-74",
+                name.span.clone(),
+                format!("`{}` has no rule that it must hold", name.value),
+                "`int = [1, 1000]`, `regex = '…'` or `enum = […]`",
+            );
+        }
+        if let (Some(at), Some(or)) = (at, or) {
+            values.push((name.value.to_owned(), ReplyValue { at, rule, or }));
+        }
+    }
+    values
+}
+
+fn classes(table: &Table<'_, '_>, scope: &Scope<'_>, expects: bool) -> Vec<(Class, Reject)> {
+    let class = |class: Class| {
+        let entry = table.table(class.as_str())?;
+        let reject = reject(&entry, class, scope, expects);
+        entry.finish();
+        Some((class, reject))
+    };
+    Class::ALL.into_iter().filter_map(class).collect()
+}
+
+fn reject(table: &Table<'_, '_>, class: Class, scope: &Scope<'_>, expects: bool) -> Reject {
+    super::refuse_later(table, &[("delay", 1)]);
+    let reply = table.text("reply").and_then(|text| reply(table, &text, scope));
+    let then = table.text("then").map(|text| (text.value, text.span));
+    let (then, at) = match then {
+        None => (Then::Close, table.span()),
+        Some((word, span)) => match Then::NAMES.iter().find(|(name, _)| *name == word) {
+            Some((_, then)) => (*then, span),
+            None => {
+                let message = format!("`then` is `{word}`");
+                table.error_with_hint(
+                    "K-02",
+                    span.clone(),
+                    message,
+                    "`continue`, `drop`, `close` or `reset`",
+                );
+                (Then::Close, span)
+            }
+        },
+    };
+    let goes_on = matches!(then, Then::Continue | Then::Drop);
+    if class == Class::Frame && goes_on {
+        table.error(
+            "K-70",
+            at,
+            "after a bad frame nothing that follows can be trusted: `close` or `reset`",
+        );
+    } else if class == Class::Server && goes_on {
+        table.error(
+            "K-72",
+            at,
+            "after a bad answer the service is not trusted on: `close` or `reset`",
+        );
+    } else if then == Then::Drop && expects && *scope.pairing == Pairing::Order {
+        table.error(
+            "K-71",
+            at,
+            "a dropped request would leave the client with the next answer for its own",
+        );
+    }
+    let max = table.integer("max").map_or(10, |max| u32::try_from(max.value).unwrap_or(0));
+    let alert = table.boolean("alert").map_or(class == Class::Server, |flag| flag.value);
+    Reject { reply, then, max, alert }
+}
+
+/// K-74: with its fallbacks the reply is one frame of the server direction, within its limit.
+fn reply(table: &Table<'_, '_>, text: &Placed<&str>, scope: &Scope<'_>) -> Option<ReplyTemplate> {
+    let template = ReplyTemplate::parse(text.value, scope.values)
+        .map_err(|error| rule_error(table, text.span.clone(), error))
+        .ok()?;
+    let payload = template.render(None, scope.values, &scope.server.rule.decode);
+    let mut frame = Vec::new();
+    let limit = scope.limits.server_message;
+    let framed =
+        scope.server.rule.frame.put(&payload, &mut frame).map_err(|v| v.sentence).and_then(|()| {
+            let cut = scope.server.rule.frame.cut(&frame, &mut 0, limit).map_err(|v| v.sentence)?;
+            match cut {
+                Some(cut) if cut.size == frame.len() => Ok(()),
+                _ => Err("it is not exactly one frame".to_owned()),
+            }
+        });
+    if let Err(sentence) = framed {
+        table.error(
+            "K-74",
+            text.span.clone(),
+            format!("the reply is no frame of the server: {sentence}"),
+        );
+    }
+    Some(template)
+}

@@ -1,0 +1,175 @@
+//! `[[test]]` as written.
+
+use crate::contract::Side;
+use crate::contract::test::{Expect, Source, Step, Vector};
+use crate::contract::units;
+use crate::contract::value::Value;
+use crate::document::{Placed, Table, integer};
+use crate::rejection::Class;
+use std::time::Duration;
+use toml::de::DeValue;
+
+pub(super) fn vectors(top: &Table<'_, '_>) -> Vec<Vector> {
+    top.tables("test").iter().enumerate().filter_map(|(at, table)| vector(table, at)).collect()
+}
+
+fn vector(table: &Table<'_, '_>, at: usize) -> Option<Vector> {
+    super::refuse_later(table, &[("state", 2), ("identity", 2), ("roles", 2)]);
+    let name =
+        table.text("name").map_or_else(|| format!("test {}", at + 1), |name| name.value.to_owned());
+    let append = table.text("append").and_then(|text| raw(table, &text)).unwrap_or_default();
+    let after = inputs(table, "after", &append);
+    let allow = match table.text("policy").map(|policy| (policy.value, policy.span)) {
+        None | Some(("allow", _)) => true,
+        Some(("deny", _)) => false,
+        Some((other, span)) => {
+            table.error("K-90", span, format!("`policy` is `{other}`, not `allow` or `deny`"));
+            true
+        }
+    };
+    let source = source(table, &append, &after)?;
+    let bytes = |key| table.text(key).and_then(|text| raw(table, &text));
+    let vector = Vector {
+        name,
+        span: table.span(),
+        allow,
+        after,
+        source,
+        reason: table.text("reason").map(|text| text.value.to_owned()),
+        message: table.text("message").map(|text| text.value.to_owned()),
+        action: table.text("action").map(|text| text.value.to_owned()),
+        resource: table.text("resource").map(|text| text.value.to_owned()),
+        context: context(table),
+        forwards: bytes("forwards"),
+        reply: bytes("reply"),
+        service_sees: bytes("service_sees"),
+        peer_sees: bytes("peer_sees"),
+        closed: table.boolean("closed").map(|flag| flag.value),
+    };
+    table.finish();
+    Some(vector)
+}
+
+fn source(table: &Table<'_, '_>, append: &[u8], _after: &[Vec<u8>]) -> Option<Source> {
+    let expect = table.text("expect");
+    let expect = expect.and_then(|text| verdict(table, &text));
+    let steps = table.has("steps").then(|| steps(table, append));
+    match (table.has("client"), table.has("server"), steps) {
+        (true, false, None) => Some(Source::Vectors(
+            Side::Client,
+            inputs(table, "client", append),
+            expected(table, expect)?,
+        )),
+        (false, true, None) => Some(Source::Vectors(
+            Side::Server,
+            inputs(table, "server", append),
+            expected(table, expect)?,
+        )),
+        (false, false, Some(steps)) => Some(Source::Dialogue(steps)),
+        _ => {
+            table.error(
+                "K-90",
+                table.span(),
+                "a test has exactly one of `client`, `server` and `steps`",
+            );
+            None
+        }
+    }
+}
+
+fn expected(table: &Table<'_, '_>, expect: Option<Expect>) -> Option<Expect> {
+    if expect.is_none() && !table.has("expect") {
+        table.missing("K-90", "expect", "`forward`, or the class of the refusal");
+    }
+    expect
+}
+
+fn verdict(table: &Table<'_, '_>, text: &Placed<&str>) -> Option<Expect> {
+    if text.value == "forward" {
+        return Some(Expect::Forward);
+    }
+    let class = Class::ALL.into_iter().find(|class| class.as_str() == text.value);
+    if class.is_none() {
+        let all: Vec<&str> = Class::ALL.iter().map(|class| class.as_str()).collect();
+        let message = format!("there is no verdict `{}`", text.value);
+        table.error_with_hint(
+            "K-90",
+            text.span.clone(),
+            message,
+            format!("forward, {}", all.join(", ")),
+        );
+    }
+    class.map(Expect::Refuse)
+}
+
+fn inputs(table: &Table<'_, '_>, key: &'static str, append: &[u8]) -> Vec<Vec<u8>> {
+    let texts = table.texts(key).unwrap_or_default();
+    let bytes = |text: &Placed<&str>| {
+        let mut bytes = raw(table, text)?;
+        bytes.extend_from_slice(append);
+        Some(bytes)
+    };
+    texts.iter().filter_map(bytes).collect()
+}
+
+fn raw(table: &Table<'_, '_>, text: &Placed<&str>) -> Option<Vec<u8>> {
+    units::bytes(text.value)
+        .map_err(|sentence| table.error("K-90", text.span.clone(), sentence))
+        .ok()
+}
+
+fn steps(table: &Table<'_, '_>, append: &[u8]) -> Vec<(Step, Vec<Expect>)> {
+    let step = |table: &Table<'_, '_>| {
+        let expect = table.texts("expect").unwrap_or_default();
+        let expect: Vec<Expect> = expect.iter().filter_map(|text| verdict(table, text)).collect();
+        let side = |key| {
+            table.text(key).and_then(|text| raw(table, &text)).map(|mut bytes| {
+                bytes.extend_from_slice(append);
+                bytes
+            })
+        };
+        let (client, server) = (side("client"), side("server"));
+        let wait = table.text("wait").and_then(|text| {
+            let wait = units::duration(text.value);
+            wait.map_err(|sentence| table.error("K-90", text.span, sentence)).ok()
+        });
+        let eof = table.text("eof").map(|text| text.value);
+        table.finish();
+        let step = match (client, server, wait, eof) {
+            (Some(bytes), None, None, None) => Step::Say(Side::Client, bytes),
+            (None, Some(bytes), None, None) => Step::Say(Side::Server, bytes),
+            (None, None, Some(wait), None) => Step::Wait(wait),
+            (None, None, None, Some("client")) => Step::End(Side::Client),
+            (None, None, None, Some("server")) => Step::End(Side::Server),
+            _ => {
+                let message = "a step has exactly one of `client`, `server`, `wait` and `eof`";
+                table.error("K-90", table.span(), message);
+                Step::Wait(Duration::ZERO)
+            }
+        };
+        (step, expect)
+    };
+    table.tables("steps").iter().map(step).collect()
+}
+
+fn context(table: &Table<'_, '_>) -> Option<Vec<(String, Value<'static>)>> {
+    let context = table.table("context")?;
+    let value = |value: &DeValue<'_>| value_of(value);
+    Some(
+        context
+            .entries()
+            .filter_map(|(name, v)| Some((name.value.to_owned(), value(v.get_ref())?)))
+            .collect(),
+    )
+}
+
+fn value_of(value: &DeValue<'_>) -> Option<Value<'static>> {
+    match value {
+        DeValue::String(text) => Some(Value::Text(text.to_string().into())),
+        DeValue::Boolean(flag) => Some(Value::Bool(*flag)),
+        DeValue::Array(list) => {
+            Some(Value::List(list.iter().filter_map(|v| value_of(v.get_ref())).collect()))
+        }
+        other => integer(other).map(Value::Int),
+    }
+}

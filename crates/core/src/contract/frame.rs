@@ -1,0 +1,123 @@
+//! `FrameRule`: how bytes become frames.
+//!
+//! Frames are looked for in place, in whatever buffer the bytes already stand in; nothing is
+//! copied, and what is announced too large is refused on its header alone. The verdict does not
+//! depend on how the bytes arrived (`contracts.md` section 5).
+
+mod delimiter;
+mod length;
+mod lines;
+
+pub use delimiter::Delimiter;
+pub use length::{Length, LengthType};
+pub use lines::{AtEof, Lines};
+
+use crate::rejection::{Reason, Violation};
+use std::ops::Range;
+
+/// How one direction cuts its bytes into frames.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FrameRule {
+    /// Frames end with a line feed.
+    Lines(Lines),
+    /// Frames end with fixed bytes.
+    Delimiter(Delimiter),
+    /// Frames say their length ahead.
+    Length(Length),
+}
+
+/// One whole frame at the start of a buffer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// All bytes of the frame on the wire, header and terminator included.
+    pub size: usize,
+    /// Where its payload stands, counted from the start of the buffer.
+    pub payload: Range<usize>,
+    /// Whether it is an empty line that the contract skips.
+    pub skipped: bool,
+}
+
+impl FrameRule {
+    /// Looks for one whole frame at the start of `buffer`.
+    ///
+    /// `scanned` says how many bytes were already searched in vain; it is kept between calls that
+    /// extend the same buffer, and is 0 again after a frame. `limit` counts every byte on the wire.
+    ///
+    /// # Errors
+    /// A frame that is larger than `limit`, or not written as the rule demands.
+    pub fn cut(
+        &self,
+        buffer: &[u8],
+        scanned: &mut usize,
+        limit: usize,
+    ) -> Result<Option<Frame>, Violation> {
+        let frame = match self {
+            Self::Lines(rule) => rule.cut(buffer, scanned, limit),
+            Self::Delimiter(rule) => rule.cut(buffer, scanned, limit),
+            Self::Length(rule) => rule.cut(buffer, limit),
+        }?;
+        if frame.is_some() {
+            *scanned = 0;
+        }
+        Ok(frame)
+    }
+
+    /// Judges the bytes that were left when the stream ended.
+    ///
+    /// `clean` tells an orderly end (close_notify, or FIN on a plain side) from a cut one.
+    ///
+    /// # Errors
+    /// `truncated_frame` or `truncated_stream`, if the stream ended inside a frame.
+    pub fn end(&self, rest: &[u8], clean: bool, limit: usize) -> Result<Option<Frame>, Violation> {
+        if rest.is_empty() {
+            return Ok(None);
+        }
+        match self {
+            Self::Lines(rule) if clean && rule.at_eof == AtEof::Accept => {
+                rule.last(rest, limit).map(Some)
+            }
+            _ if clean => Err(Violation::new(
+                Reason::TruncatedFrame,
+                format!("the stream ended inside a frame, after {} bytes of it", rest.len()),
+            )),
+            _ => Err(Violation::new(
+                Reason::TruncatedStream,
+                format!(
+                    "the stream ended without close_notify inside a frame, after {} bytes of it",
+                    rest.len()
+                ),
+            )),
+        }
+    }
+
+    /// Writes a payload as a frame of this rule.
+    ///
+    /// # Errors
+    /// A payload that no frame of this rule can hold; `out` is then unchanged.
+    pub fn put(&self, payload: &[u8], out: &mut Vec<u8>) -> Result<(), Violation> {
+        match self {
+            Self::Lines(rule) => rule.put(payload, out),
+            Self::Delimiter(rule) => rule.put(payload, out),
+            Self::Length(rule) => rule.put(payload, out),
+        }
+    }
+}
+
+/// The refusal of a frame that is larger than the contract allows.
+fn too_large(size: u64, limit: usize) -> Violation {
+    Violation::new(
+        Reason::FrameTooLarge,
+        format!("frame of {size} bytes is over the contract's limit of {limit}"),
+    )
+}
+
+/// The refusal of a frame whose end is not in sight within the limit.
+fn endless(limit: usize) -> Violation {
+    Violation::new(
+        Reason::FrameTooLarge,
+        format!("no end of frame within the contract's limit of {limit} bytes"),
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,192 @@
+//! `Rate`: how fast a client may speak, by the generic cell rate algorithm.
+//!
+//! A bucket is one number, the time at which it would be full again, so it needs no timer. Buckets
+//! of identities are shared by their connections, in a table that has a bound.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What a bucket belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Per {
+    /// One connection.
+    Connection,
+    /// All connections of one identity.
+    Identity,
+    /// All connections of the service.
+    Service,
+}
+
+/// One bucket's rule (`contracts.md` section 16.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rate {
+    /// What it belongs to.
+    pub per: Per,
+    /// Messages in a period, and how many at once.
+    pub messages: Option<Bucket>,
+    /// Bytes in a period, and how many at once.
+    pub bytes: Option<Bucket>,
+    /// Whether what comes too fast is refused; otherwise reading waits.
+    pub refuse: bool,
+}
+
+/// So much in each period, and so much at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bucket {
+    /// Amount in a period.
+    pub amount: u64,
+    /// The period.
+    pub period: Duration,
+    /// Amount at once.
+    pub burst: u64,
+}
+
+impl Bucket {
+    /// Nanoseconds that `amount` takes at this rate.
+    fn nanos(&self, amount: u64) -> u64 {
+        let nanos = self.period.as_nanos() * u128::from(amount) / u128::from(self.amount.max(1));
+        u64::try_from(nanos).unwrap_or(u64::MAX)
+    }
+
+    /// Takes `amount` at `now`, or says how long until it is there.
+    fn take(&self, full_at: &AtomicU64, amount: u64, now: u64) -> Result<(), Duration> {
+        let (cost, room) = (self.nanos(amount), self.nanos(self.burst));
+        let mut seen = full_at.load(Ordering::Relaxed);
+        loop {
+            let next = seen.max(now).saturating_add(cost);
+            let earliest = next.saturating_sub(room);
+            if earliest > now {
+                return Err(Duration::from_nanos(earliest - now));
+            }
+            match full_at.compare_exchange_weak(seen, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Ok(()),
+                Err(changed) => seen = changed,
+            }
+        }
+    }
+}
+
+/// Most identities that have a bucket; older ones are forgotten, which fills their bucket.
+const IDENTITIES: usize = 100_000;
+
+/// The shared buckets of one contract.
+#[derive(Debug, Default)]
+pub struct Rates {
+    base: OnceLock<Instant>,
+    service: Arc<Levels>,
+    identities: Mutex<[HashMap<String, Arc<Levels>>; 2]>,
+}
+
+/// When a bucket of messages and one of bytes would be full again, in nanoseconds from the base.
+#[derive(Debug, Default)]
+pub struct Levels {
+    messages: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// The buckets that one connection draws from.
+#[derive(Debug)]
+pub struct Meter(Vec<Arc<Levels>>);
+
+impl Rates {
+    /// The buckets of one connection of this identity, in the order of the rules.
+    #[must_use]
+    pub fn meter(&self, rates: &[Rate], identity: &str) -> Meter {
+        let levels = |rate: &Rate| match rate.per {
+            Per::Connection => Arc::default(),
+            Per::Service => Arc::clone(&self.service),
+            Per::Identity => self.of_identity(identity),
+        };
+        Meter(rates.iter().map(levels).collect())
+    }
+
+    /// Two generations: when the young one is full the old one is dropped, so nothing is scanned.
+    fn of_identity(&self, identity: &str) -> Arc<Levels> {
+        let mut guard = self.identities.lock().unwrap_or_else(PoisonError::into_inner);
+        let [young, old] = &mut *guard;
+        if let Some(levels) = young.get(identity) {
+            return Arc::clone(levels);
+        }
+        if young.len() >= IDENTITIES / 2 {
+            *old = std::mem::take(young);
+        }
+        let levels = old.remove(identity).unwrap_or_default();
+        young.insert(identity.to_owned(), Arc::clone(&levels));
+        levels
+    }
+
+    /// Takes one message of `size` bytes from every bucket, or says which rule it is too fast for
+    /// and how long until there is room.
+    ///
+    /// # Errors
+    /// The rule, and the wait.
+    pub fn take<'r>(
+        &self,
+        rates: &'r [Rate],
+        meter: &Meter,
+        size: usize,
+        now: Instant,
+    ) -> Result<(), (&'r Rate, Duration)> {
+        let base = *self.base.get_or_init(|| now);
+        // An hour ahead, so that a bucket that was never used is full.
+        let nanos = now.saturating_duration_since(base) + Duration::from_secs(3600);
+        let nanos = u64::try_from(nanos.as_nanos()).unwrap_or(u64::MAX);
+        for (rate, levels) in rates.iter().zip(&meter.0) {
+            if let Some(bucket) = &rate.messages {
+                bucket.take(&levels.messages, 1, nanos).map_err(|wait| (rate, wait))?;
+            }
+            if let Some(bucket) = &rate.bytes {
+                bucket.take(&levels.bytes, size as u64, nanos).map_err(|wait| (rate, wait))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[expect(clippy::disallowed_methods, reason = "a test needs one instant to count from")]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    fn rate(per: Per) -> Vec<Rate> {
+        let bucket = Bucket { amount: 10, period: Duration::from_secs(1), burst: 5 };
+        vec![Rate { per, messages: Some(bucket), bytes: None, refuse: false }]
+    }
+
+    // CON-24
+    #[test]
+    fn a_burst_passes_and_then_the_rate_holds() {
+        let (rates, rule, mut now) = (Rates::default(), rate(Per::Connection), start());
+        let meter = rates.meter(&rule, "app");
+        for _ in 0..5 {
+            assert!(rates.take(&rule, &meter, 1, now).is_ok());
+        }
+        let (_, wait) = rates.take(&rule, &meter, 1, now).unwrap_err();
+        assert_eq!(wait, Duration::from_millis(100));
+        let mut passed = 0;
+        for _ in 0..1000 {
+            now += Duration::from_millis(10);
+            passed += u32::from(rates.take(&rule, &meter, 1, now).is_ok());
+        }
+        assert_eq!(passed, 100);
+    }
+
+    // TRAP-27
+    #[test]
+    fn connections_of_one_identity_share_its_bucket() {
+        let (rates, rule, now) = (Rates::default(), rate(Per::Identity), start());
+        let (one, two, other) =
+            (rates.meter(&rule, "app"), rates.meter(&rule, "app"), rates.meter(&rule, "web"));
+        for _ in 0..5 {
+            assert!(rates.take(&rule, &one, 1, now).is_ok());
+        }
+        assert!(rates.take(&rule, &two, 1, now).is_err());
+        assert!(rates.take(&rule, &other, 1, now).is_ok());
+    }
+}

@@ -1,0 +1,394 @@
+//! `Contract`: what two programs may say to each other over one connection.
+//!
+//! One that exists is usable: its file was read, every static check holds, and its own test
+//! vectors gave the verdicts that they expect. The steps a message goes through are the modules
+//! below, in this order: `frame`, `decode` (with `charset` and `text`), `select`, `field` and
+//! `schema`, `pair`, `template`; [`crate::session`] calls them.
+
+pub mod charset;
+pub mod decode;
+pub mod doc;
+pub mod field;
+mod file;
+pub mod frame;
+pub mod limit;
+pub mod pattern;
+pub mod reject;
+pub mod schema;
+pub mod select;
+pub mod template;
+pub mod test;
+pub mod text;
+pub mod units;
+pub mod value;
+
+use crate::finding::Finding;
+use crate::policy::schema::ActionShape;
+use crate::rejection::{Class, Reason, Violation};
+use decode::{DecodeRule, WireLimits};
+use field::FieldRule;
+use frame::FrameRule;
+use limit::{Rate, Rates};
+use pattern::Pattern;
+use reject::{Reject, ReplyValue};
+use schema::Schema;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+use template::Template;
+use text::TextRule;
+use value::{Pointer, Value};
+
+/// One of the two programs of a contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// The program that opens the connection.
+    Client,
+    /// The program that is connected to.
+    Server,
+}
+
+impl Side {
+    /// The word of the contract file, the audit log and the metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Server => "server",
+        }
+    }
+
+    /// The other program.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
+        }
+    }
+}
+
+/// Everything that two programs may say, and what is answered to who breaks it.
+#[derive(Debug)]
+pub struct Contract {
+    pub(crate) name: String,
+    pub(crate) title: String,
+    pub(crate) pairing: Pairing,
+    pub(crate) limits: ContractLimits,
+    pub(crate) client: Direction,
+    pub(crate) server: Direction,
+    pub(crate) rejects: Vec<(Class, Reject)>,
+    pub(crate) reply_values: Vec<(String, ReplyValue)>,
+    pub(crate) rates: Rates,
+    pub(crate) tests: Vec<test::Vector>,
+}
+
+/// How replies belong to requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Pairing {
+    /// In the order of the requests.
+    Order,
+    /// By a value that the reply repeats.
+    Key(Pointer),
+    /// There are no replies.
+    None,
+}
+
+/// `[limits]`: sizes, waits and rates of one connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContractLimits {
+    /// Sizes of the client's messages.
+    pub wire: WireLimits,
+    /// Largest frame of the service, in bytes.
+    pub server_message: usize,
+    /// Tightens the service's `first_message_timeout`.
+    pub first_message_timeout: Option<Duration>,
+    /// Tightens the service's `message_timeout`.
+    pub message_timeout: Option<Duration>,
+    /// Tightens the service's `idle_timeout`.
+    pub idle_timeout: Option<Duration>,
+    /// Tightens the service's `session_lifetime`.
+    pub session_lifetime: Option<Duration>,
+    /// A request's wait for its reply. Default 30 s.
+    pub reply_timeout: Duration,
+    /// Requests that may be open. Default 64.
+    pub in_flight: usize,
+    /// Refusals in one connection; the next one closes it. Default 100.
+    pub refusals: u32,
+    /// Resources of one message. Default 64.
+    pub resources: usize,
+    /// How fast the client may speak.
+    pub rate: Vec<Rate>,
+}
+
+impl Default for ContractLimits {
+    fn default() -> Self {
+        Self {
+            wire: WireLimits::default(),
+            server_message: WireLimits::default().message,
+            first_message_timeout: None,
+            message_timeout: None,
+            idle_timeout: None,
+            session_lifetime: None,
+            reply_timeout: Duration::from_secs(30),
+            in_flight: 64,
+            refusals: 100,
+            resources: 64,
+            rate: Vec::new(),
+        }
+    }
+}
+
+/// One direction: its frames, its encoding, its messages.
+#[derive(Debug)]
+pub struct Direction {
+    pub(crate) frame: FrameRule,
+    pub(crate) decode: DecodeRule,
+    /// A grammar that all messages of the direction share; it yields the tag.
+    pub(crate) grammar: Option<Pattern>,
+    pub(crate) canonical: bool,
+    pub(crate) tag: Option<Pointer>,
+    pub(crate) text: TextRule,
+    pub(crate) messages: Vec<MessageRule>,
+}
+
+/// One message that a direction may say.
+#[derive(Debug)]
+pub struct MessageRule {
+    pub(crate) name: String,
+    pub(crate) matches: Vec<Value<'static>>,
+    pub(crate) has: Vec<Pointer>,
+    pub(crate) lacks: Vec<Pointer>,
+    pub(crate) grammar: Option<Pattern>,
+    /// Rules of fields, with their pointer as text for sentences.
+    pub(crate) fields: Vec<(Pointer, String, FieldRule)>,
+    pub(crate) schema: Option<Schema>,
+    pub(crate) hazard: Option<String>,
+    pub(crate) role: Role,
+}
+
+/// What a message is in the exchange.
+#[derive(Debug)]
+pub(crate) enum Role {
+    /// A client's message.
+    Request(Box<Request>),
+    /// A reply of the service to requests of these names.
+    Reply(Vec<String>),
+    /// What the service may say unasked.
+    Push,
+}
+
+/// What a client's message asks for.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) action: String,
+    pub(crate) resource: Option<Template>,
+    pub(crate) context: Vec<(String, Pointer)>,
+    /// Whether a reply is due.
+    pub(crate) expects: bool,
+    pub(crate) reply_timeout: Option<Duration>,
+    pub(crate) rejects: Vec<(Class, Reject)>,
+    /// What a policy sees of it.
+    pub(crate) shape: ActionShape,
+}
+
+impl Contract {
+    /// Reads a contract, checks it and runs its vectors; gives it with its warnings.
+    ///
+    /// `file` is the name by which the operator knows it; `read` gives the text of a schema file
+    /// that the contract names, or a sentence why not.
+    ///
+    /// # Errors
+    /// Every independent error, each with its place.
+    pub fn load(
+        file: &str,
+        text: &str,
+        read: &dyn Fn(&str) -> Result<String, String>,
+    ) -> Result<(Arc<Self>, Vec<Finding>), Vec<Finding>> {
+        let (contract, mut findings) = Self::read(file, text, read)?;
+        findings.extend(test::check(&contract, file, text));
+        if findings.iter().any(Finding::is_error) {
+            Err(findings)
+        } else {
+            Ok((contract, findings))
+        }
+    }
+
+    /// Reads a contract without running its vectors, for a report on each of them.
+    ///
+    /// # Errors
+    /// Every independent error, each with its place.
+    pub fn read(
+        file: &str,
+        text: &str,
+        read: &dyn Fn(&str) -> Result<String, String>,
+    ) -> Result<(Arc<Self>, Vec<Finding>), Vec<Finding>> {
+        let (contract, findings) = file::read(file, text, read)?;
+        Ok((Arc::new(contract), findings))
+    }
+
+    /// `name/version`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it is, for people.
+    #[must_use]
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// Sizes, waits and rates.
+    #[must_use]
+    pub fn limits(&self) -> &ContractLimits {
+        &self.limits
+    }
+
+    /// The test vectors that it carries.
+    #[must_use]
+    pub fn tests(&self) -> &[test::Vector] {
+        &self.tests
+    }
+
+    /// The actions that its messages ask for, as a policy sees them. Messages of one action share
+    /// what all of them have; what only some have is optional (`contracts.md` section 15.5).
+    #[must_use]
+    pub fn actions(&self) -> Vec<ActionShape> {
+        let mut actions: Vec<ActionShape> = Vec::new();
+        for request in self.client.messages.iter().filter_map(MessageRule::request) {
+            match actions.iter_mut().find(|action| action.name == request.action) {
+                None => actions.push(request.shape.clone()),
+                Some(known) => merge(known, &request.shape),
+            }
+        }
+        actions
+    }
+
+    /// What a side may say.
+    #[must_use]
+    pub fn direction(&self, side: Side) -> &Direction {
+        match side {
+            Side::Client => &self.client,
+            Side::Server => &self.server,
+        }
+    }
+
+    /// A payload as one frame of a side, for a program that speaks this contract itself. Whether
+    /// the message may be said is for a [`crate::session::Session`] to judge.
+    ///
+    /// # Errors
+    /// If no frame of this side can hold the payload, such as a line feed in a line.
+    pub fn framed(&self, side: Side, payload: &[u8]) -> Result<Vec<u8>, Violation> {
+        let mut frame = Vec::with_capacity(payload.len() + 8);
+        self.direction(side).frame.put(payload, &mut frame)?;
+        self.one_frame(side, &frame)?;
+        Ok(frame)
+    }
+
+    /// Whether `bytes` are exactly one frame of a side.
+    ///
+    /// # Errors
+    /// If they break the frame's rule or its limit, end inside a frame, or go on behind one.
+    pub fn one_frame(&self, side: Side, bytes: &[u8]) -> Result<(), Violation> {
+        let limit = self.frame_limit(side);
+        let sentence = match self.direction(side).frame.cut(bytes, &mut 0, limit)? {
+            Some(frame) if frame.skipped => "an empty line is no message",
+            Some(frame) if frame.size == bytes.len() => return Ok(()),
+            Some(_) => "bytes follow the frame",
+            None => "the frame is not whole",
+        };
+        Err(Violation::new(Reason::LengthRange, sentence))
+    }
+
+    /// Largest frame that a side may send, in bytes.
+    pub(crate) fn frame_limit(&self, side: Side) -> usize {
+        match side {
+            Side::Client => self.limits.wire.message,
+            Side::Server => self.limits.server_message,
+        }
+    }
+
+    /// What is answered to a fault of this class, for a message of its own or for all.
+    pub(crate) fn reject<'c>(&'c self, class: Class, request: Option<&'c Request>) -> &'c Reject {
+        let own = request.and_then(|request| find(&request.rejects, class));
+        own.or_else(|| find(&self.rejects, class)).unwrap_or(&Reject::CLOSE)
+    }
+}
+
+fn find(rejects: &[(Class, Reject)], class: Class) -> Option<&Reject> {
+    rejects.iter().find(|(of, _)| *of == class).map(|(_, reject)| reject)
+}
+
+/// Adds to an action what another message of it shows.
+fn merge(known: &mut ActionShape, other: &ActionShape) {
+    for attribute in &mut known.context {
+        attribute.optional |=
+            !other.context.iter().any(|o| o.name == attribute.name && !o.optional);
+    }
+    for attribute in &other.context {
+        if !known.context.iter().any(|k| k.name == attribute.name) {
+            known
+                .context
+                .push(crate::policy::schema::Attribute { optional: true, ..attribute.clone() });
+        }
+    }
+}
+
+impl Direction {
+    /// One of the messages that it may say, by its place in the contract.
+    #[must_use]
+    pub fn message(&self, index: usize) -> Option<&MessageRule> {
+        self.messages.get(index)
+    }
+
+    /// Where the payload stands in one cleared frame. A last line that the stream's end closed has
+    /// no end of its own, so all of it is payload.
+    pub(crate) fn payload_of(&self, frame: &[u8]) -> Range<usize> {
+        let cut = self.frame.cut(frame, &mut 0, frame.len()).ok().flatten();
+        cut.map_or(0..frame.len(), |cut| cut.payload)
+    }
+}
+
+impl MessageRule {
+    /// Its name in the contract.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The action that it asks for, if it is a client's message.
+    #[must_use]
+    pub fn action(&self) -> Option<&str> {
+        self.request().map(|request| request.action.as_str())
+    }
+
+    pub(crate) fn request(&self) -> Option<&Request> {
+        match &self.role {
+            Role::Request(request) => Some(request),
+            _ => None,
+        }
+    }
+}
+
+impl Contract {
+    /// The tree of one whole frame of a side, for a look at it outside a session.
+    pub(crate) fn decoded<'a>(&self, side: Side, frame: &'a [u8]) -> Result<Value<'a>, String> {
+        let direction = self.direction(side);
+        let cut = direction.frame.cut(frame, &mut 0, self.frame_limit(side));
+        let cut = cut.map_err(|violation| violation.sentence)?;
+        let payload = cut.and_then(|cut| frame.get(cut.payload)).unwrap_or_default();
+        let tree = direction.decode.read(payload, &self.limits.wire);
+        let tree = tree.map_err(|violation| violation.sentence)?;
+        let (at, mut tree) = direction.select(tree, |_| true).map_err(|v| v.sentence)?;
+        let from_text = matches!(direction.decode, DecodeRule::Text { .. });
+        for (pointer, place, rule) in direction.messages.get(at).map_or(&[][..], |m| &m.fields) {
+            if let (Value::Map(members), Some(name)) = (&mut tree, pointer.top())
+                && let Some((_, value)) = members.iter_mut().find(|(key, _)| key == name)
+            {
+                rule.check(place, value, from_text).map_err(|violation| violation.sentence)?;
+            }
+        }
+        Ok(tree)
+    }
+}

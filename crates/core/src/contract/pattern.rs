@@ -1,0 +1,175 @@
+//! `Pattern`: the one door to regular expressions, always matched against the whole value.
+
+use super::value::Value;
+use std::borrow::Cow;
+
+/// A rule in a contract that cannot be taken: which check, what is wrong, and the next step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleError {
+    /// Id of the static check (`contracts.md` section 22).
+    pub check: &'static str,
+    /// What is wrong.
+    pub message: String,
+    /// What to do next.
+    pub hint: Option<String>,
+}
+
+impl RuleError {
+    pub(crate) fn new(check: &'static str, message: impl Into<String>) -> Self {
+        Self { check, message: message.into(), hint: None }
+    }
+
+    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+}
+
+/// Longest pattern, in characters, and largest compiled program, in bytes (K-41).
+const LONGEST: usize = 1024;
+const LARGEST: usize = 64 << 10;
+
+/// A regular expression in linear time that must match a whole value.
+#[derive(Debug, Clone)]
+pub struct Pattern {
+    source: Box<str>,
+    regex: regex::Regex,
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.source == other.source
+    }
+}
+
+impl Pattern {
+    /// Compiles a pattern. `ascii` says that the text can only be ASCII; elsewhere the shorthand
+    /// classes and `(?i)` are refused, because they are Unicode there (`\d` takes `٣`).
+    ///
+    /// # Errors
+    /// K-41, with the next step where there is one.
+    pub fn compile(source: &str, ascii: bool) -> Result<Self, RuleError> {
+        if source.chars().count() > LONGEST {
+            return Err(RuleError::new("K-41", format!("pattern is over {LONGEST} characters")));
+        }
+        if !ascii && let Some(unicode) = unicode_class(source) {
+            let (message, hint) = match unicode {
+                "(?i)" => ("`(?i)` folds the case of every script", "list both cases: `[Aa]`"),
+                "\\d" => ("`\\d` matches digits of every script", "write `[0-9]`"),
+                "\\w" => ("`\\w` matches letters of every script", "write `[A-Za-z0-9_]`"),
+                "\\s" => ("`\\s` matches every kind of space", "write `[ ]`, or what you mean"),
+                _ => ("`\\b` depends on letters of every script", "write what may stand there"),
+            };
+            return Err(RuleError::new("K-41", message).hint(hint));
+        }
+        let regex = regex::RegexBuilder::new(&format!(r"\A(?:{source})\z"))
+            .size_limit(LARGEST)
+            .build()
+            .map_err(|error| RuleError::new("K-41", sentence(&error)))?;
+        Ok(Self { source: source.into(), regex })
+    }
+
+    /// The pattern as written.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Whether the whole text matches.
+    #[must_use]
+    pub fn matches(&self, text: &str) -> bool {
+        self.regex.is_match(text)
+    }
+
+    /// Names of the groups, in order.
+    pub fn groups(&self) -> impl Iterator<Item = &str> {
+        self.regex.capture_names().flatten()
+    }
+
+    /// The named groups of a text that matches, as a flat tree. A group that took no part in the
+    /// match is absent.
+    #[must_use]
+    pub fn read<'a>(&self, text: &'a str) -> Option<Value<'a>> {
+        let found = self.regex.captures(text)?;
+        let member = |name: &str| {
+            let part = found.name(name)?.as_str();
+            Some((Cow::Owned(name.to_owned()), Value::Text(Cow::Borrowed(part))))
+        };
+        Some(Value::Map(self.groups().filter_map(member).collect()))
+    }
+}
+
+/// The first shorthand class or flag whose meaning is Unicode.
+fn unicode_class(source: &str) -> Option<&'static str> {
+    let mut rest = source.char_indices();
+    while let Some((at, c)) = rest.next() {
+        if c == '\\' {
+            match rest.next().map(|(_, escaped)| escaped) {
+                Some('d' | 'D') => return Some("\\d"),
+                Some('w' | 'W') => return Some("\\w"),
+                Some('s' | 'S') => return Some("\\s"),
+                Some('b' | 'B') => return Some("\\b"),
+                _ => {}
+            }
+        } else if let Some(flags) = source.get(at..).and_then(|s| s.strip_prefix("(?")) {
+            let flags: String = flags.chars().take_while(char::is_ascii_alphabetic).collect();
+            if !flags.starts_with('P') && flags.contains('i') {
+                return Some("(?i)");
+            }
+        }
+    }
+    None
+}
+
+/// The engine's complaint on one line.
+fn sentence(error: &regex::Error) -> String {
+    match error {
+        regex::Error::CompiledTooBig(limit) => {
+            format!("pattern compiles to more than {limit} bytes")
+        }
+        other => {
+            let text = other.to_string();
+            let last = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
+            format!("pattern does not parse: {}", last.trim().trim_start_matches("error: "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_matches_the_whole_value_even_with_alternatives() {
+        let pattern = Pattern::compile("a|b", true).unwrap();
+        assert!(pattern.matches("a") && pattern.matches("b"));
+        assert!(!pattern.matches("ab") && !pattern.matches("a\n"));
+    }
+
+    // DEP-45, K-41
+    #[test]
+    fn shorthand_classes_are_refused_where_they_are_unicode() {
+        for bad in [r"\d", r"[\w]", r"x\s", r"\b", "(?i)a", "(?i:a)", "(", "a{1001}{1001}"] {
+            assert_eq!(Pattern::compile(bad, false).unwrap_err().check, "K-41", "{bad}");
+        }
+        assert!(Pattern::compile(r"\d", true).is_ok());
+        assert!(Pattern::compile(r"\\d(?P<in>x)", false).is_ok());
+        assert_eq!(Pattern::compile(r"\d", false).unwrap_err().hint.unwrap(), "write `[0-9]`");
+    }
+
+    // CON-10
+    #[test]
+    fn a_pattern_that_would_backtrack_stays_linear() {
+        let pattern = Pattern::compile("(a*)*b|(x+x+)+y", true).unwrap();
+        assert!(!pattern.matches(&"a".repeat(60_000)));
+        assert!(!pattern.matches(&"x".repeat(60_000)));
+    }
+
+    #[test]
+    fn named_groups_become_members() {
+        let pattern = Pattern::compile(r"(?P<verb>[A-Z]+)(?: (?P<n>-?[0-9]+))?", true).unwrap();
+        let tree = pattern.read("ADD 5").unwrap();
+        assert_eq!(tree.member("n").and_then(Value::as_text), Some("5"));
+        assert_eq!(pattern.read("ADD").unwrap().member("n"), None);
+        assert_eq!(pattern.read("add"), None);
+    }
+}

@@ -1,0 +1,185 @@
+//! `Reject`: what a peer is told, and what happens next, for each class of fault.
+
+use super::decode::{DecodeRule, write_json};
+use super::field::FieldRule;
+use super::pattern::RuleError;
+use super::value::{Pointer, Value};
+
+/// The answer to one class of faults (`contracts.md` section 18).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reject {
+    /// What the peer is told: a payload, which the server direction frames.
+    pub reply: Option<ReplyTemplate>,
+    /// What happens next.
+    pub then: Then,
+    /// So many refusals of this class may pass; the next one closes.
+    pub max: u32,
+    /// Whether the event is an alarm.
+    pub alert: bool,
+}
+
+impl Reject {
+    /// The bare closing that every class has by default.
+    pub(crate) const CLOSE: Self = Self { reply: None, then: Then::Close, max: 10, alert: false };
+}
+
+/// What happens after a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// The next frame is read.
+    Continue,
+    /// The next frame is read, and nothing is said.
+    Drop,
+    /// Answers already due are delivered, then the connection ends in an orderly way.
+    Close,
+    /// The connection is reset at once.
+    Reset,
+}
+
+impl Then {
+    /// The word in a contract.
+    pub const NAMES: [(&'static str, Self); 4] = [
+        ("continue", Self::Continue),
+        ("drop", Self::Drop),
+        ("close", Self::Close),
+        ("reset", Self::Reset),
+    ];
+}
+
+/// Fixed text with placeholders of `[reject.values]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplyTemplate(Vec<Part>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Fixed(Vec<u8>),
+    Value(String),
+}
+
+/// A value of the refused message that may be given back, and what stands in for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReplyValue {
+    /// Where it stands in the message.
+    pub at: Pointer,
+    /// What it must hold to be given back.
+    pub rule: FieldRule,
+    /// What is written in every other case.
+    pub or: String,
+}
+
+impl ReplyTemplate {
+    /// Parses a reply: text, `hex:` bytes, `${name}`.
+    ///
+    /// # Errors
+    /// K-74 for a placeholder without its entry in `[reject.values]`.
+    pub fn parse(text: &str, values: &[(String, ReplyValue)]) -> Result<Self, RuleError> {
+        if text.starts_with("hex:") {
+            let bytes = super::units::bytes(text).map_err(|e| RuleError::new("K-74", e))?;
+            return Ok(Self(vec![Part::Fixed(bytes)]));
+        }
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some((fixed, after)) = rest.split_once("${") {
+            parts.push(Part::Fixed(fixed.as_bytes().to_vec()));
+            let (name, after) = after
+                .split_once('}')
+                .ok_or_else(|| RuleError::new("K-74", "a placeholder `${` is not closed"))?;
+            if !values.iter().any(|(known, _)| known == name) {
+                let message = format!("placeholder `${{{name}}}` is not in `[reject.values]`");
+                return Err(RuleError::new("K-74", message));
+            }
+            parts.push(Part::Value(name.to_owned()));
+            rest = after;
+        }
+        parts.push(Part::Fixed(rest.as_bytes().to_vec()));
+        Ok(Self(parts))
+    }
+
+    /// The payload for one refused message: nothing of the peer's is in it but values that hold
+    /// their rule, in the spelling of the server direction's decoder.
+    #[must_use]
+    pub fn render(
+        &self,
+        tree: Option<&Value<'_>>,
+        values: &[(String, ReplyValue)],
+        decode: &DecodeRule,
+    ) -> Vec<u8> {
+        let mut out = Vec::new();
+        for part in &self.0 {
+            match part {
+                Part::Fixed(bytes) => out.extend_from_slice(bytes),
+                Part::Value(name) => {
+                    let value = values.iter().find(|(known, _)| known == name).map(|(_, v)| v);
+                    if let Some(value) = value {
+                        value.write(tree, decode, &mut out);
+                    }
+                }
+            }
+        }
+        out
+    }
+}
+
+impl ReplyValue {
+    fn write(&self, tree: Option<&Value<'_>>, decode: &DecodeRule, out: &mut Vec<u8>) {
+        let found = tree.and_then(|tree| self.at.get(tree)).cloned();
+        let fits = found.and_then(|mut value| {
+            let from_text = matches!(decode, DecodeRule::Text { .. });
+            self.rule.check("", &mut value, from_text).ok().map(|()| value)
+        });
+        let written = fits.and_then(|value| spelled(&value, decode));
+        out.extend_from_slice(written.as_deref().unwrap_or(self.or.as_bytes()));
+    }
+}
+
+/// A value as the server direction would write it.
+fn spelled(value: &Value<'_>, decode: &DecodeRule) -> Option<Vec<u8>> {
+    match (decode, value) {
+        (DecodeRule::Json(_), value) => {
+            let mut out = Vec::new();
+            write_json(value, &mut out);
+            Some(out)
+        }
+        (_, Value::Int(number)) => Some(number.to_string().into_bytes()),
+        (DecodeRule::Text { charset }, Value::Text(text)) => {
+            charset.encode(text).map(|bytes| bytes.into_owned())
+        }
+        (DecodeRule::Bytes { .. }, Value::Bytes(bytes)) => Some(bytes.clone().into_owned()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::decode::{JsonRule, Numbers};
+
+    // TRAP-26
+    #[test]
+    fn only_a_value_that_holds_its_rule_is_given_back() {
+        let json = DecodeRule::Json(JsonRule {
+            numbers: Numbers::IJson,
+            top_any: false,
+            nul_allowed: false,
+        });
+        let rule = FieldRule { int: Some((1, 99)), ..FieldRule::default() };
+        let id = ReplyValue { at: Pointer::name("id"), rule, or: "null".to_owned() };
+        let values = vec![("id".to_owned(), id)];
+        let template = ReplyTemplate::parse(r#"{"id":${id}}"#, &values).unwrap();
+        let rendered = |value: Option<Value<'_>>| {
+            let tree = value.map(|value| Value::Map(vec![("id".into(), value)]));
+            String::from_utf8(template.render(tree.as_ref(), &values, &json)).unwrap()
+        };
+        assert_eq!(rendered(Some(Value::Int(7))), r#"{"id":7}"#);
+        for bad in [
+            Some(Value::Int(100)),
+            Some(Value::Int(-1)),
+            Some(Value::Text("7\"}\n".into())),
+            Some(Value::Map(Vec::new())),
+            None,
+        ] {
+            assert_eq!(rendered(bad), r#"{"id":null}"#);
+        }
+        assert_eq!(ReplyTemplate::parse("${x}", &values).unwrap_err().check, "K-74");
+    }
+}

@@ -1,0 +1,284 @@
+//! What a schema must say before it is used: K-33 to K-39 of `contracts.md` section 22.
+
+use super::SchemaFinding;
+use crate::contract::pattern::Pattern;
+use crate::finding::nearest;
+use serde_json::{Map, Value as Json};
+use std::collections::BTreeMap;
+
+/// Keywords that a schema may use. What else 2020-12 has is refused: `default` fills nothing in,
+/// dynamic references and vocabularies change what others mean.
+const KEYWORDS: [&str; 49] = [
+    "$schema",
+    "$id",
+    "$ref",
+    "$defs",
+    "$comment",
+    "$anchor",
+    "allOf",
+    "anyOf",
+    "oneOf",
+    "not",
+    "if",
+    "then",
+    "else",
+    "dependentSchemas",
+    "prefixItems",
+    "items",
+    "contains",
+    "properties",
+    "patternProperties",
+    "additionalProperties",
+    "propertyNames",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+    "type",
+    "const",
+    "enum",
+    "multipleOf",
+    "maximum",
+    "exclusiveMaximum",
+    "minimum",
+    "exclusiveMinimum",
+    "maxLength",
+    "minLength",
+    "pattern",
+    "maxItems",
+    "minItems",
+    "uniqueItems",
+    "maxContains",
+    "minContains",
+    "maxProperties",
+    "minProperties",
+    "required",
+    "dependentRequired",
+    "format",
+    "title",
+    "description",
+    "examples",
+    "deprecated",
+    "readOnly",
+];
+/// Formats that are asserted; any other would be a silent annotation.
+const FORMATS: [&str; 6] = ["date-time", "date", "time", "uuid", "ipv4", "ipv6"];
+/// Subschemas after every reference was followed.
+const LARGEST: usize = 5_000;
+const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
+
+/// All errors and all warnings of a schema.
+pub(super) fn lint(source: &Json) -> (Vec<SchemaFinding>, Vec<SchemaFinding>) {
+    let mut lint =
+        Lint { source, errors: Vec::new(), warnings: Vec::new(), sizes: BTreeMap::new() };
+    lint.schema(source, "", 0);
+    if lint.errors.is_empty() {
+        lint.size(source, &mut Vec::new());
+    }
+    (lint.errors, lint.warnings)
+}
+
+struct Lint<'s> {
+    source: &'s Json,
+    errors: Vec<SchemaFinding>,
+    warnings: Vec<SchemaFinding>,
+    /// Expanded size of what a reference leads to.
+    sizes: BTreeMap<String, usize>,
+}
+
+impl<'s> Lint<'s> {
+    fn error(&mut self, check: &'static str, at: &str, message: String, hint: Option<&str>) {
+        let hint = hint.map(str::to_owned);
+        self.errors.push(SchemaFinding { check, pointer: at.to_owned(), message, hint });
+    }
+
+    fn warn(&mut self, at: &str, message: String, hint: &str) {
+        let (check, hint) = ("K-38", Some(hint.to_owned()));
+        self.warnings.push(SchemaFinding { check, pointer: at.to_owned(), message, hint });
+    }
+
+    fn schema(&mut self, schema: &'s Json, at: &str, depth: usize) {
+        let object = match schema {
+            Json::Bool(_) => return,
+            Json::Object(object) => object,
+            _ => return self.error("K-33", at, format!("a schema at `{at}` is no object"), None),
+        };
+        if depth > 32 {
+            return self.error("K-35", at, "the schema is nested deeper than 32".to_owned(), None);
+        }
+        self.keywords(object, at);
+        self.reference(object, at);
+        self.openness(object, at);
+        self.bounds(object, at);
+        self.pattern(object, at);
+        for (place, below) in children(object) {
+            self.schema(below, &format!("{at}{place}"), depth + 1);
+        }
+    }
+
+    fn keywords(&mut self, object: &Map<String, Json>, at: &str) {
+        for key in object.keys() {
+            if !KEYWORDS.contains(&key.as_str()) {
+                let hint = nearest(key, KEYWORDS).map(|near| format!("did you mean `{near}`?"));
+                let message = format!("keyword `{key}` at `{at}` is not available in contracts");
+                self.error("K-33", at, message, hint.as_deref());
+            }
+        }
+        if let Some(draft) = object.get("$schema")
+            && draft.as_str().map(|d| d.trim_end_matches('#')) != Some(DRAFT)
+        {
+            self.error("K-33", at, "`$schema` is not JSON Schema 2020-12".to_owned(), Some(DRAFT));
+        }
+        if object.contains_key("$id") && !at.is_empty() {
+            self.error("K-33", at, format!("`$id` at `{at}` would rebase references"), None);
+        }
+        if let Some(format) = object.get("format").and_then(Json::as_str)
+            && !FORMATS.contains(&format)
+        {
+            let message = format!("format `{format}` at `{at}` would not be checked");
+            let hint = format!("formats that are checked: {}", FORMATS.join(", "));
+            self.error("K-39", at, message, Some(&hint));
+        }
+    }
+
+    fn reference(&mut self, object: &Map<String, Json>, at: &str) {
+        let Some(reference) = object.get("$ref").and_then(Json::as_str) else { return };
+        let local = reference == "#" || reference.starts_with("#/");
+        let target = reference.strip_prefix('#').and_then(|p| self.source.pointer(p));
+        if !local {
+            let message = format!("`$ref` to `{reference}` leads out of the schema");
+            self.error("K-33", at, message, Some("copy it below `$defs` and write `#/$defs/NAME`"));
+        } else if target.is_none() {
+            self.error("K-33", at, format!("`$ref` to `{reference}` leads nowhere"), None);
+        }
+    }
+
+    /// K-36: silence would mean that anything may be said.
+    fn openness(&mut self, object: &Map<String, Json>, at: &str) {
+        let says = |key: &str| object.contains_key(key);
+        let types = object.get("type");
+        let is_object = types == Some(&Json::from("object"))
+            || types
+                .and_then(Json::as_array)
+                .is_some_and(|all| all.contains(&Json::from("object")));
+        if is_object && !says("additionalProperties") && !says("unevaluatedProperties") {
+            let message =
+                format!("object at `{at}` does not say whether other members are allowed");
+            self.error("K-36", at, message, Some("`\"additionalProperties\": false`"));
+        }
+        let open = object.get("additionalProperties").is_some_and(|v| v != &Json::Bool(false));
+        if is_object && open && !says("maxProperties") {
+            let message = format!("open object at `{at}` has no `maxProperties`");
+            self.warn(at, message, "`limits.nodes` is its only bound");
+        }
+    }
+
+    /// K-38: the bounds that the work bound is made of.
+    fn bounds(&mut self, object: &Map<String, Json>, at: &str) {
+        let says = |key: &str| object.contains_key(key);
+        let is = |kind: &str| object.get("type") == Some(&Json::from(kind));
+        let bounded =
+            ["enum", "const", "maxLength", "pattern", "format"].iter().any(|key| says(key));
+        if is("string") && !bounded {
+            self.warn(
+                at,
+                format!("string at `{at}` has no `maxLength`"),
+                "`limits.string` is its only bound",
+            );
+        }
+        if is("array") && !says("maxItems") {
+            self.warn(
+                at,
+                format!("array at `{at}` has no `maxItems`"),
+                "`limits.nodes` is its only bound",
+            );
+        }
+        let few = object.get("maxItems").and_then(Json::as_u64).is_some_and(|most| most <= 1000);
+        if object.get("uniqueItems") == Some(&Json::Bool(true)) && !few {
+            let message = format!("`uniqueItems` at `{at}` needs `maxItems` of at most 1000");
+            self.error("K-38", at, message, Some("`\"maxItems\": 1000`"));
+        }
+    }
+
+    /// K-37 and K-41: anchored, linear, and of one meaning in every script.
+    fn pattern(&mut self, object: &Map<String, Json>, at: &str) {
+        let own = object.get("pattern").and_then(Json::as_str);
+        let names = object.get("patternProperties").and_then(Json::as_object);
+        let all =
+            own.into_iter().chain(names.into_iter().flat_map(|n| n.keys().map(String::as_str)));
+        for pattern in all {
+            if !(pattern.starts_with('^') && pattern.ends_with('$') && !pattern.ends_with("\\$")) {
+                let message = format!("pattern `{pattern}` matches anywhere in the value");
+                self.error("K-37", at, message, Some(&format!("`^{pattern}$`")));
+            } else if let Err(error) = Pattern::compile(pattern, false) {
+                self.error("K-41", at, error.message, error.hint.as_deref());
+            }
+        }
+    }
+
+    /// K-35: subschemas after every reference was followed; circles are refused.
+    fn size(&mut self, schema: &'s Json, way: &mut Vec<String>) -> usize {
+        let Json::Object(object) = schema else { return 1 };
+        let mut size = 1;
+        if let Some(reference) = object.get("$ref").and_then(Json::as_str) {
+            if way.iter().any(|seen| seen == reference) {
+                self.error(
+                    "K-35",
+                    "",
+                    format!("`$ref` to `{reference}` leads back to itself"),
+                    None,
+                );
+                return size;
+            }
+            let known = self.sizes.get(reference).copied();
+            size += known.unwrap_or_else(|| {
+                let target = reference.strip_prefix('#').and_then(|p| self.source.pointer(p));
+                way.push(reference.to_owned());
+                let below = target.map_or(0, |target| self.size(target, way));
+                way.pop();
+                self.sizes.insert(reference.to_owned(), below);
+                below
+            });
+        }
+        for (place, below) in children(object) {
+            // Definitions count where they are used.
+            if !place.starts_with("/$defs/") {
+                size += self.size(below, way);
+            }
+        }
+        if size > LARGEST && way.is_empty() && self.errors.is_empty() {
+            let message = format!("the schema expands to {size} subschemas; at most {LARGEST}");
+            self.error("K-35", "", message, None);
+        }
+        size.min(LARGEST * 2)
+    }
+}
+
+/// The schemas directly inside a schema, with their places.
+fn children(object: &Map<String, Json>) -> Vec<(String, &Json)> {
+    let mut all = Vec::new();
+    for (key, value) in object {
+        match key.as_str() {
+            "not"
+            | "if"
+            | "then"
+            | "else"
+            | "items"
+            | "contains"
+            | "additionalProperties"
+            | "propertyNames"
+            | "unevaluatedItems"
+            | "unevaluatedProperties" => {
+                all.push((format!("/{key}"), value));
+            }
+            "allOf" | "anyOf" | "oneOf" | "prefixItems" => {
+                let list = value.as_array().into_iter().flatten().enumerate();
+                all.extend(list.map(|(at, below)| (format!("/{key}/{at}"), below)));
+            }
+            "$defs" | "properties" | "patternProperties" | "dependentSchemas" => {
+                let members = value.as_object().into_iter().flatten();
+                all.extend(members.map(|(name, below)| (format!("/{key}/{name}"), below)));
+            }
+            _ => {}
+        }
+    }
+    all
+}

@@ -1,0 +1,118 @@
+use super::*;
+use crate::contract::decode::{JsonRule, Numbers, WireLimits};
+use serde_json::json;
+
+fn checks(schema: &Json) -> Vec<&'static str> {
+    match Schema::compile(schema) {
+        Ok((_, warnings)) => warnings.iter().map(|w| w.check).collect(),
+        Err(errors) => errors.iter().map(|e| e.check).collect(),
+    }
+}
+
+fn order() -> Json {
+    json!({ "type": "object", "additionalProperties": false, "required": ["id", "items"],
+      "properties": {
+        "id": { "type": "integer", "minimum": 1, "maximum": 99 },
+        "memo": { "$ref": "#/$defs/text" },
+        "items": { "type": "array", "maxItems": 3, "uniqueItems": true, "items": { "$ref": "#/$defs/text" } },
+        "place": { "type": "object", "additionalProperties": false, "required": ["n"],
+                   "properties": { "n": { "enum": ["a", "b"] } } } },
+      "$defs": { "text": { "type": "string", "maxLength": 4, "pattern": "^[a-z]*$" } } })
+}
+
+fn judge(schema: &Schema, text: &str) -> Option<String> {
+    let rule = JsonRule { numbers: Numbers::IJson, top_any: true, nul_allowed: false };
+    let value = rule.read(text.as_bytes(), &WireLimits::default()).unwrap();
+    schema.check(&value).err().map(|violation| violation.pointer.unwrap())
+}
+
+#[test]
+fn a_message_is_judged_in_our_own_tree() {
+    let (schema, warnings) = Schema::compile(&order()).unwrap();
+    assert_eq!(warnings, []);
+    assert_eq!(judge(&schema, r#"{"id":1,"items":["a","b"],"memo":"x","place":{"n":"a"}}"#), None);
+    for (text, pointer) in [
+        (r#"{"id":1}"#, ""),
+        (r#"{"id":100,"items":[]}"#, "/id"),
+        (r#"{"id":1.5,"items":[]}"#, "/id"),
+        (r#"{"id":"1","items":[]}"#, "/id"),
+        (r#"{"id":1,"items":["a","a"]}"#, "/items"),
+        (r#"{"id":1,"items":["A"]}"#, "/items/0"),
+        (r#"{"id":1,"items":[],"memo":"xxxxx"}"#, "/memo"),
+        (r#"{"id":1,"items":[],"admin":true}"#, ""),
+        (r#"{"id":1,"items":[],"place":{"n":"c"}}"#, "/place/n"),
+    ] {
+        assert_eq!(judge(&schema, text).as_deref(), Some(pointer), "{text}");
+    }
+}
+
+// DEP-46: the sentence has the place and the keyword, not the peer's value.
+#[test]
+fn a_violation_does_not_quote_the_peer() {
+    let (schema, _) = Schema::compile(&order()).unwrap();
+    let rule = JsonRule { numbers: Numbers::IJson, top_any: true, nul_allowed: false };
+    let value = rule.read(br#"{"id":1,"items":["SECRET"]}"#, &WireLimits::default()).unwrap();
+    let violation = schema.check(&value).unwrap_err();
+    assert_eq!(violation.reason, Reason::Schema);
+    assert!(!violation.sentence.contains("SECRET"), "{violation}");
+}
+
+// K-33 to K-39, DEP-44
+#[test]
+fn a_schema_that_leaves_a_door_open_is_refused() {
+    let object = |extra: Json| {
+        let mut schema = json!({ "type": "object", "additionalProperties": false });
+        schema.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        schema
+    };
+    let p = |schema: Json| object(json!({ "properties": { "x": schema } }));
+    let rows = [
+        (json!({ "type": "object" }), "K-36"),
+        (object(json!({ "requird": ["x"] })), "K-33"),
+        (object(json!({ "default": {} })), "K-33"),
+        (object(json!({ "$schema": "http://json-schema.org/draft-07/schema#" })), "K-33"),
+        (p(json!({ "$ref": "http://example.com/x.json" })), "K-33"),
+        (p(json!({ "$ref": "file:///etc/passwd" })), "K-33"),
+        (p(json!({ "$ref": "#/$defs/none" })), "K-33"),
+        (p(json!({ "type": "string", "pattern": "[0-9]{3}" })), "K-37"),
+        (p(json!({ "type": "string", "pattern": "^\\d$" })), "K-41"),
+        (p(json!({ "type": "string", "format": "email" })), "K-39"),
+        (p(json!({ "type": "array", "uniqueItems": true, "items": {} })), "K-38"),
+        (p(json!({ "$ref": "#" })), "K-35"),
+        (p(json!({ "type": 5 })), "K-33"),
+        (json!([]), "K-33"),
+    ];
+    for (schema, check) in rows {
+        let errors = Schema::compile(&schema).map(|_| ()).expect_err(&schema.to_string());
+        assert!(errors.iter().any(|e| e.check == check), "{schema}: {errors:?}");
+    }
+    assert_eq!(checks(&p(json!({ "type": "string" }))), ["K-38"]);
+}
+
+// K-35, TRAP-12: thirty lines that expand to a billion
+#[test]
+fn a_schema_that_explodes_is_refused() {
+    let mut defs = serde_json::Map::new();
+    for n in 0..30 {
+        let next = json!({ "$ref": format!("#/$defs/d{}", n + 1) });
+        defs.insert(format!("d{n}"), json!({ "anyOf": [next, next] }));
+    }
+    defs.insert("d30".to_owned(), json!({ "type": "null" }));
+    assert_eq!(checks(&json!({ "$ref": "#/$defs/d0", "$defs": defs })), ["K-35"]);
+}
+
+#[test]
+fn a_place_has_the_shape_that_policies_see() {
+    let (schema, _) = Schema::compile(&order()).unwrap();
+    let shape = |text: &str| schema.shape(&text.parse().unwrap());
+    let id = shape("/id").unwrap();
+    assert_eq!(
+        (id.kind, id.bounds, id.required),
+        (Some(AttributeKind::Long), (Some(1), Some(99)), true)
+    );
+    assert!(!shape("/memo").unwrap().required);
+    let items = shape("/items").unwrap().kind;
+    assert_eq!(items, Some(AttributeKind::Set(AttributeKind::String.into())));
+    assert_eq!(shape("/place/n").unwrap().kind, Some(AttributeKind::String));
+    assert_eq!(shape("/nowhere"), None);
+}

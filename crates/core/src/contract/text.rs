@@ -1,0 +1,233 @@
+//! `TextRule`: which text is acceptable. Text is judged, never changed.
+
+use super::value::Value;
+use crate::audit::shown;
+use crate::rejection::{Reason, Violation};
+use unicode_normalization::is_nfc;
+use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
+
+/// What a text may hold (`contracts.md` section 8).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TextRule {
+    /// Whether text must already be in Unicode's composed normal form.
+    pub nfc: bool,
+    /// Classes of characters that may not occur.
+    pub deny: Vec<TextClass>,
+}
+
+/// A class of characters that a contract can deny.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextClass {
+    /// General category Cc, but for tab, line feed and carriage return.
+    Control,
+    /// Everything that ends a line somewhere.
+    Line,
+    /// The tab.
+    Tab,
+    /// Characters that reorder what is read.
+    Bidi,
+    /// Characters that cannot be seen.
+    ZeroWidth,
+    /// All of Cf.
+    Format,
+    /// Co.
+    PrivateUse,
+    /// Cn in this build's version of Unicode.
+    Unassigned,
+    /// U+FDD0..FDEF and the last two code points of each plane.
+    Noncharacter,
+}
+
+impl TextClass {
+    /// The classes by their names in a contract.
+    pub const NAMES: [(&'static str, Self); 9] = [
+        ("control", Self::Control),
+        ("line", Self::Line),
+        ("tab", Self::Tab),
+        ("bidi", Self::Bidi),
+        ("zero-width", Self::ZeroWidth),
+        ("format", Self::Format),
+        ("private-use", Self::PrivateUse),
+        ("unassigned", Self::Unassigned),
+        ("noncharacter", Self::Noncharacter),
+    ];
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, class)| *class == self).map_or("", |(name, _)| name)
+    }
+
+    fn holds(self, c: char) -> bool {
+        let category = || c.general_category();
+        match self {
+            Self::Control => c.is_control() && !matches!(c, '\t' | '\n' | '\r'),
+            Self::Line => matches!(c, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}'),
+            Self::Tab => c == '\t',
+            Self::Bidi => {
+                matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}')
+                    || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            }
+            Self::ZeroWidth => {
+                matches!(
+                    c,
+                    '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}'
+                )
+            }
+            Self::Format => category() == GeneralCategory::Format,
+            Self::PrivateUse => category() == GeneralCategory::PrivateUse,
+            Self::Unassigned => category() == GeneralCategory::Unassigned && !is_noncharacter(c),
+            Self::Noncharacter => is_noncharacter(c),
+        }
+    }
+}
+
+/// U+FDD0..FDEF, U+xxFFFE, U+xxFFFF: never text in interchange.
+pub(crate) fn is_noncharacter(c: char) -> bool {
+    matches!(c, '\u{fdd0}'..='\u{fdef}') || u32::from(c) & 0xfffe == 0xfffe
+}
+
+impl TextRule {
+    /// The default: control characters and noncharacters are denied.
+    #[must_use]
+    pub fn plain() -> Self {
+        Self { nfc: false, deny: vec![TextClass::Control, TextClass::Noncharacter] }
+    }
+
+    /// For names and codes that people compare: composed, and no class but `unassigned`.
+    #[must_use]
+    pub fn strict() -> Self {
+        let all = TextClass::NAMES.iter().map(|(_, class)| *class);
+        Self { nfc: true, deny: all.filter(|c| *c != TextClass::Unassigned).collect() }
+    }
+
+    /// Judges every text and key of a tree.
+    ///
+    /// # Errors
+    /// `text_denied` or `text_form` at the first text that the rule does not take.
+    pub fn check(&self, tree: &Value<'_>) -> Result<(), Violation> {
+        self.walk(tree, &mut String::new())
+    }
+
+    fn walk(&self, value: &Value<'_>, pointer: &mut String) -> Result<(), Violation> {
+        match value {
+            Value::Text(text) => self.text(text, pointer),
+            Value::List(list) => {
+                for (at, element) in list.iter().enumerate() {
+                    let length = pointer.len();
+                    if matches!(element, Value::Text(_) | Value::List(_) | Value::Map(_)) {
+                        push(pointer, &at.to_string());
+                        self.walk(element, pointer)?;
+                        pointer.truncate(length);
+                    }
+                }
+                Ok(())
+            }
+            Value::Map(members) => {
+                for (name, member) in members {
+                    self.text(name, pointer)?;
+                    if matches!(member, Value::Text(_) | Value::List(_) | Value::Map(_)) {
+                        let length = pointer.len();
+                        push(pointer, name);
+                        self.walk(member, pointer)?;
+                        pointer.truncate(length);
+                    }
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Judges one text, which stands at `pointer`.
+    ///
+    /// # Errors
+    /// `text_denied` or `text_form`.
+    pub fn text(&self, text: &str, pointer: &str) -> Result<(), Violation> {
+        // Printable ASCII is in no class and in every normal form.
+        if text.bytes().all(|b| (0x20..0x7f).contains(&b)) {
+            return Ok(());
+        }
+        for c in text.chars() {
+            if let Some(class) = self.deny.iter().find(|class| class.holds(c)) {
+                let (code, class) = (u32::from(c), class.name());
+                let sentence = format!("text holds U+{code:04X}, of the denied class `{class}`");
+                return Err(Violation::at(Reason::TextDenied, pointer, sentence));
+            }
+        }
+        if self.nfc && !is_nfc(text) {
+            let sentence = format!(
+                "text `{}` is not composed (Unicode NFC), as macOS writes file names",
+                shown(text.as_bytes())
+            );
+            return Err(Violation::at(Reason::TextForm, pointer, sentence));
+        }
+        Ok(())
+    }
+}
+
+fn push(pointer: &mut String, segment: &str) {
+    pointer.push('/');
+    if segment.contains(['~', '/']) {
+        pointer.push_str(&segment.replace('~', "~0").replace('/', "~1"));
+    } else {
+        pointer.push_str(segment);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // CON-14, KR-10
+    #[test]
+    fn each_class_denies_its_characters() {
+        let rows = [
+            (TextClass::Control, '\u{1b}'),
+            (TextClass::Control, '\0'),
+            (TextClass::Line, '\u{2028}'),
+            (TextClass::Tab, '\t'),
+            (TextClass::Bidi, '\u{202e}'),
+            (TextClass::ZeroWidth, '\u{200b}'),
+            (TextClass::Format, '\u{ad}'),
+            (TextClass::PrivateUse, '\u{e000}'),
+            (TextClass::Unassigned, '\u{378}'),
+            (TextClass::Noncharacter, '\u{fdd0}'),
+            (TextClass::Noncharacter, '\u{10ffff}'),
+        ];
+        for (class, c) in rows {
+            let rule = TextRule { nfc: false, deny: vec![class] };
+            let refused = rule.text(&c.to_string(), "/x").unwrap_err();
+            assert_eq!(refused.reason, Reason::TextDenied, "{class:?}");
+            assert_eq!(rule.text("가 a", "/x"), Ok(()));
+        }
+        assert_eq!(TextRule::plain().text("a\tb\n", ""), Ok(()));
+    }
+
+    #[test]
+    fn decomposed_hangul_is_refused_and_never_composed() {
+        let decomposed = "\u{1112}\u{1161}\u{11ab}";
+        let refused = TextRule::strict().text(decomposed, "/name").unwrap_err();
+        assert_eq!(refused.reason, Reason::TextForm);
+        assert_eq!(TextRule::strict().text("한", "/name"), Ok(()));
+        assert_eq!(TextRule::plain().text(decomposed, "/name"), Ok(()));
+    }
+
+    #[test]
+    fn keys_and_nested_texts_are_judged_with_their_place() {
+        let inner = Value::Map(vec![("b".into(), Value::Text("\u{7}".into()))]);
+        let tree = Value::Map(vec![("a".into(), Value::List(vec![Value::Null, inner]))]);
+        let refused = TextRule::plain().check(&tree).unwrap_err();
+        assert_eq!(refused.pointer.as_deref(), Some("/a/1/b"));
+        let bad_key = Value::Map(vec![("\u{7}".into(), Value::Null)]);
+        assert!(TextRule::plain().check(&bad_key).is_err());
+    }
+
+    // DEP-4A
+    #[test]
+    fn both_unicode_tables_are_of_one_version() {
+        let normal = unicode_normalization::UNICODE_VERSION;
+        let (a, b, c) = unicode_properties::UNICODE_VERSION;
+        assert_eq!((u64::from(normal.0), u64::from(normal.1), u64::from(normal.2)), (a, b, c));
+    }
+}

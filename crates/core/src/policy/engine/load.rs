@@ -1,0 +1,229 @@
+//! Policy texts become checked policies, or findings with their place.
+
+use super::Loaded;
+use crate::finding::{Finding, nearest};
+use crate::policy::PolicySource;
+use crate::policy::schema::ActionShape;
+use cedar_policy::{Effect, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use miette::Diagnostic;
+use serde_json::Value as Json;
+use std::str::FromStr;
+
+/// Largest policy file in bytes, and deepest nesting of brackets: deeper ones would exhaust the
+/// stack of Cedar's parser (`crates.md` DEP-31).
+const LARGEST: usize = 1 << 20;
+const DEEPEST: usize = 64;
+/// Stack of the thread on which policies are parsed.
+const STACK: usize = 16 << 20;
+
+/// Parses and validates every source.
+pub(super) fn load(
+    sources: Vec<PolicySource>,
+    schema: &Schema,
+    actions: &[ActionShape],
+) -> Result<Vec<Loaded>, Vec<Finding>> {
+    let (schema, actions) = (schema.clone(), actions.to_vec());
+    let work = move || {
+        let mut loaded: Vec<Loaded> = Vec::new();
+        let mut findings = Vec::new();
+        for source in &sources {
+            match parse(source, &schema, &actions) {
+                Ok(policies) => {
+                    for (policy, offset) in policies {
+                        if loaded.iter().any(|known| known.id == policy.id) {
+                            let message = format!("two policies have the id `{}`", policy.id);
+                            findings.push(Finding::error(
+                                &source.file,
+                                &source.text,
+                                offset,
+                                message,
+                            ));
+                        } else {
+                            loaded.push(policy);
+                        }
+                    }
+                }
+                Err(errors) => findings.extend(errors),
+            }
+        }
+        if findings.is_empty() { Ok(loaded) } else { Err(findings) }
+    };
+    let failed = |what: String| vec![Finding::whole("policy", what)];
+    let thread = std::thread::Builder::new().name("policies".to_owned()).stack_size(STACK);
+    let thread =
+        thread.spawn(work).map_err(|e| failed(format!("policies cannot be parsed: {e}")))?;
+    thread.join().map_err(|_| failed("policies could not be parsed".to_owned()))?
+}
+
+fn parse(
+    source: &PolicySource,
+    schema: &Schema,
+    actions: &[ActionShape],
+) -> Result<Vec<(Loaded, usize)>, Vec<Finding>> {
+    let finding =
+        |at: usize, message: String| Finding::error(&source.file, &source.text, at, message);
+    if source.text.len() > LARGEST {
+        return Err(vec![Finding::whole(&source.file, "policy file is over 1 MiB")]);
+    }
+    if let Some(at) = too_deep(&source.text) {
+        return Err(vec![finding(at, format!("brackets are nested deeper than {DEEPEST}"))]);
+    }
+    let set = PolicySet::from_str(&source.text).map_err(|errors| {
+        errors
+            .iter()
+            .take(10)
+            .map(|error| finding(offset(error), sentence(error)))
+            .collect::<Vec<_>>()
+    })?;
+    if set.templates().next().is_some() {
+        return Err(vec![finding(
+            0,
+            "policy file holds a template; write the principal".to_owned(),
+        )]);
+    }
+    let mut errors = Vec::new();
+    let mut policies = Vec::new();
+    for policy in set.policies() {
+        let at = place_of(&source.text, policy.id());
+        match policy.annotation("id") {
+            Some(id) if !id.is_empty() => match loaded(policy, id) {
+                Some(loaded) => policies.push((loaded, at)),
+                None => errors.push(finding(at, "the policy cannot be read back".to_owned())),
+            },
+            _ => errors.push(
+                finding(at, "policy has no `@id`".to_owned())
+                    .hint("`@id(\"app-reads\")` before it"),
+            ),
+        }
+    }
+    let result = Validator::new(schema.clone()).validate(&set, ValidationMode::Strict);
+    errors.extend(result.validation_errors().map(|error| {
+        let hint = error.help().map(|help| help.to_string()).or_else(|| hint(error, actions));
+        finding(offset(error), sentence(error)).hint_if(hint)
+    }));
+    // A condition that can never hold is a mistake: a `forbid` with it forbids nothing.
+    errors.extend(result.validation_warnings().map(|w| finding(offset(w), sentence(w))));
+    policies.sort_by_key(|(_, at)| *at);
+    if errors.is_empty() { Ok(policies) } else { Err(errors) }
+}
+
+fn loaded(policy: &cedar_policy::Policy, id: &str) -> Option<Loaded> {
+    let json = policy.to_json().ok()?;
+    let mut reads = Vec::new();
+    read_paths(json.get("conditions")?, &mut reads);
+    reads.sort();
+    reads.dedup();
+    Some(Loaded {
+        id: id.into(),
+        policy: policy.new_id(PolicyId::new(id)),
+        principal: policy.principal_constraint(),
+        action: policy.action_constraint(),
+        permits: policy.effect() == Effect::Permit,
+        reads,
+    })
+}
+
+/// What conditions read of the context: `message.count`, `now`. Record and attribute names and
+/// string literals cannot be confused with the variable, because they are wrapped (AZ-2).
+fn read_paths(json: &Json, reads: &mut Vec<String>) {
+    if let Some(path) = path(json) {
+        reads.push(if path.is_empty() { "context".to_owned() } else { path.join(".") });
+        return;
+    }
+    match json {
+        Json::Array(list) => list.iter().for_each(|below| read_paths(below, reads)),
+        Json::Object(object) => object.values().for_each(|below| read_paths(below, reads)),
+        _ => {}
+    }
+}
+
+fn path(json: &Json) -> Option<Vec<String>> {
+    let object = json.as_object()?;
+    if object.get("Var").and_then(Json::as_str) == Some("context") {
+        return Some(Vec::new());
+    }
+    let inner = object.get(".").or_else(|| object.get("has"))?;
+    let mut path = path(inner.get("left")?)?;
+    path.push(inner.get("attr")?.as_str()?.to_owned());
+    Some(path)
+}
+
+/// The first bracket that is nested too deep.
+fn too_deep(text: &str) -> Option<usize> {
+    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ if quoted => {}
+            b'(' | b'[' | b'{' | b'!' | b'-' => {
+                depth += usize::from(matches!(byte, b'(' | b'[' | b'{'));
+                if depth > DEEPEST {
+                    return Some(at);
+                }
+            }
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    // Cedar limits chains of `!` and `-` itself; `if` nests without a bracket.
+    let ifs = text.match_indices("if ").nth(4 * DEEPEST).map(|(at, _)| at);
+    ifs.filter(|_| text.len() < LARGEST && !text.contains(';'))
+}
+
+/// Where Cedar says that something is wrong.
+fn offset(error: &dyn Diagnostic) -> usize {
+    error.labels().and_then(|mut labels| labels.next()).map_or(0, |label| label.offset())
+}
+
+/// Cedar's sentence without the name of the policy, which the place tells.
+fn sentence(error: &(impl Diagnostic + ?Sized)) -> String {
+    let text = error.to_string();
+    let own = text.strip_prefix("for policy `").and_then(|rest| rest.split_once("`, "));
+    own.map_or(text.as_str(), |(_, rest)| rest).to_owned()
+}
+
+/// The nearest action or attribute to a word that Cedar does not know.
+fn hint(error: &cedar_policy::ValidationError, actions: &[ActionShape]) -> Option<String> {
+    let text = error.to_string();
+    let word = text.split('`').nth(3)?;
+    let bare = word.trim_start_matches("Action::").trim_matches('"');
+    let names = actions.iter().map(|a| a.name.as_str()).chain(["connect"]);
+    if let Some(near) = nearest(bare, names) {
+        return Some(format!("did you mean `{near}`?"));
+    }
+    let attributes: Vec<&str> =
+        actions.iter().flat_map(|a| &a.context).map(|a| a.name.as_str()).collect();
+    (!attributes.is_empty()).then(|| format!("context.message has {}", attributes.join(", ")))
+}
+
+/// Where a policy begins: its number in the file is in the id that Cedar gave it.
+fn place_of(text: &str, id: &PolicyId) -> usize {
+    let number: usize = id.to_string().trim_start_matches("policy").parse().unwrap_or(0);
+    let (mut count, mut quoted, mut start, mut comment) = (0, false, 0, false);
+    for (at, c) in text.char_indices() {
+        match c {
+            '\n' => comment = false,
+            '/' if !quoted && text.get(at..).is_some_and(|t| t.starts_with("//")) => comment = true,
+            '"' if !comment => quoted = !quoted,
+            ';' if !quoted && !comment => {
+                count += 1;
+                if count == number {
+                    start = at + 1;
+                }
+            }
+            _ => {}
+        }
+    }
+    let rest = text.get(start..).unwrap_or_default();
+    let mut offset = start;
+    for line in rest.split_inclusive('\n') {
+        let trimmed = line.trim_start();
+        if !trimmed.is_empty() && !trimmed.starts_with("//") {
+            return offset + line.len() - trimmed.len();
+        }
+        offset += line.len();
+    }
+    start
+}

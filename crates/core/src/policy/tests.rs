@@ -1,0 +1,255 @@
+use super::schema::{Attribute, AttributeKind};
+use super::*;
+use crate::identity::CertificateFacts;
+use std::time::Instant;
+
+#[expect(clippy::disallowed_methods, reason = "a test needs one instant to count from")]
+fn at(unix_ms: i64) -> Now {
+    Now { instant: Instant::now(), unix_ms }
+}
+
+fn attribute(name: &str, kind: AttributeKind) -> Attribute {
+    Attribute { name: name.to_owned(), kind, optional: false }
+}
+
+/// The actions of the Modbus example of `contracts.md` section 26.3.
+fn actions() -> Vec<ActionShape> {
+    let read = ["unit", "fc", "addr", "count"].map(|n| attribute(n, AttributeKind::Long)).to_vec();
+    let mut write = read.clone();
+    write.push(attribute("values", AttributeKind::Set(AttributeKind::Long.into())));
+    vec![
+        ActionShape { name: "modbus.read".to_owned(), on_resource: true, context: read },
+        ActionShape { name: "modbus.write".to_owned(), on_resource: true, context: write },
+    ]
+}
+
+const POLICIES: &str = r#"
+@id("factory-may-connect")
+permit (principal in TrustDomain::"factory.example", action == Action::"connect", resource == Service::"plc1");
+
+// who looks
+@id("viewer-reads")
+permit (principal == Peer::"spiffe://factory.example/panel", action == Action::"modbus.read", resource in Service::"plc1");
+
+@id("hmi-reads")
+permit (principal == Peer::"spiffe://factory.example/hmi", action == Action::"modbus.read", resource in Service::"plc1");
+
+@id("hmi-sets-the-mixer")
+permit (principal == Peer::"spiffe://factory.example/hmi", action == Action::"modbus.write", resource == Resource::"plc1/unit/1")
+when { context.message.addr + context.message.count <= 150 };
+
+@id("no-writes-at-night")
+forbid (principal, action == Action::"modbus.write", resource)
+unless {
+  context.now.offset(duration("9h")).toTime() >= duration("6h") &&
+  context.now.offset(duration("9h")).toTime() <  duration("22h")
+};
+"#;
+
+fn compile(text: &str) -> Result<Policy, Vec<String>> {
+    let source = PolicySource { file: "plc1.cedar".to_owned(), text: text.to_owned() };
+    Policy::compile("plc1", &actions(), &[], &[source])
+        .map(|(policy, _)| policy)
+        .map_err(|findings| findings.iter().map(ToString::to_string).collect())
+}
+
+fn peer(identity: &str) -> Arc<Peer> {
+    let certificate = CertificateFacts {
+        serial: "01".to_owned(),
+        issuer: "aa".to_owned(),
+        not_before: 0,
+        not_after: 4_000_000_000,
+    };
+    Arc::new(Peer::authenticated(identity.parse().unwrap(), certificate))
+}
+
+fn facts() -> ConnectionFacts {
+    ConnectionFacts { address: [127, 0, 0, 1].into(), started_unix_ms: 0, tls: "1.3" }
+}
+
+const TEN_IN_KOREA: i64 = 3_600_000;
+const ELEVEN_AT_NIGHT_IN_KOREA: i64 = 14 * 3_600_000;
+const HALF_PAST_SIX_IN_KOREA: i64 = 21 * 3_600_000 + 1_800_000;
+
+fn ask(
+    policy: &Policy,
+    permit: &Permit,
+    action: &str,
+    unit: i64,
+    addr: i64,
+    count: i64,
+    ms: i64,
+) -> String {
+    let values = [
+        Value::Int(unit),
+        Value::Int(16),
+        Value::Int(addr),
+        Value::Int(count),
+        Value::List(vec![Value::Int(7)]),
+    ];
+    let names = ["unit", "fc", "addr", "count", "values"];
+    let context: Vec<_> =
+        names.into_iter().zip(&values).take(if action == "modbus.write" { 5 } else { 4 }).collect();
+    let resources = [format!("unit/{unit}")];
+    let ask = Ask { action, resources: &resources, context: &context };
+    match policy.authorize(permit, &mut DecisionCache::default(), &ask, at(ms)) {
+        Ok(grant) => grant.policies.join(","),
+        Err(denial) => format!("{}: {}", denial.reason, denial.policies.join(",")),
+    }
+}
+
+// CON-20: the decision table of contracts.md 26.3
+#[test]
+fn decisions_are_those_of_the_written_table() {
+    let policy = compile(POLICIES).unwrap();
+    let admit = |who: &str| policy.admit(peer(who), facts(), at(TEN_IN_KOREA));
+    let hmi = admit("spiffe://factory.example/hmi").unwrap();
+    assert_eq!(&*hmi.policies()[0], "factory-may-connect");
+    let guest = admit("spiffe://other.example/guest").unwrap_err();
+    assert_eq!(guest.sentence, "no policy permits spiffe://other.example/guest on `plc1`");
+    let panel = admit("spiffe://factory.example/panel").unwrap();
+    let nobody = "policy_denied: ";
+    let rows = [
+        (&panel, "modbus.read", 1, 0, 1, TEN_IN_KOREA, "viewer-reads"),
+        (&panel, "modbus.read", 2, 0, 1, TEN_IN_KOREA, "viewer-reads"),
+        (&panel, "modbus.write", 1, 100, 2, TEN_IN_KOREA, nobody),
+        (&hmi, "modbus.read", 1, 0, 1, TEN_IN_KOREA, "hmi-reads"),
+        (&hmi, "modbus.write", 1, 100, 50, TEN_IN_KOREA, "hmi-sets-the-mixer"),
+        (&hmi, "modbus.write", 1, 148, 3, TEN_IN_KOREA, nobody),
+        (&hmi, "modbus.write", 2, 100, 2, TEN_IN_KOREA, nobody),
+        (
+            &hmi,
+            "modbus.write",
+            1,
+            100,
+            2,
+            ELEVEN_AT_NIGHT_IN_KOREA,
+            "policy_denied: no-writes-at-night",
+        ),
+        (&hmi, "modbus.write", 1, 100, 2, HALF_PAST_SIX_IN_KOREA, "hmi-sets-the-mixer"),
+        // DEP-30, TRAP-11, AZ-8: the overflow makes a permit err, which denies
+        (&hmi, "modbus.write", 1, 100, i64::MAX, TEN_IN_KOREA, "policy_error: hmi-sets-the-mixer"),
+    ];
+    for (who, action, unit, addr, count, ms, expected) in rows {
+        assert_eq!(
+            ask(&policy, who, action, unit, addr, count, ms),
+            expected,
+            "{action} {unit} {addr} {count}"
+        );
+    }
+}
+
+// ADV-44, DEP-30: Cedar alone would skip the forbid and allow.
+#[test]
+fn a_forbid_that_errs_denies_even_beside_a_permit() {
+    let text = r#"
+@id("all") permit (principal, action, resource);
+@id("night") forbid (principal, action == Action::"modbus.read", resource) when { context.message.addr + context.message.count > 200 };
+"#;
+    let policy = compile(text).unwrap();
+    let permit = policy.admit(peer("spiffe://a.example/x"), facts(), at(0)).unwrap();
+    assert_eq!(ask(&policy, &permit, "modbus.read", 1, 1, 1, 0), "all");
+    assert_eq!(ask(&policy, &permit, "modbus.read", 1, 1, i64::MAX, 0), "policy_error: night");
+}
+
+// CON-19, C13: the five rejections of section 15.5, each with its place.
+#[test]
+fn a_policy_that_names_what_the_contract_has_not_does_not_load() {
+    let with = |action: &str, condition: &str| {
+        format!(
+            "@id(\"c\") permit (principal, action == Action::\"connect\", resource);\n@id(\"p\") permit (principal, action{action}, resource) when {{ {condition} }};"
+        )
+    };
+    let rows = [
+        with(" == Action::\"modbus.read\"", "context.message.adr == 1"),
+        with(" == Action::\"modbus.read\"", "context.message.values.contains(1)"),
+        with(" == Action::\"modbus.diag\"", "true"),
+        with(" == Action::\"modbus.read\"", "context.message.addr == \"1\""),
+        with("", "context.message.addr == 1"),
+    ];
+    for text in rows {
+        let errors = compile(&text).unwrap_err();
+        assert!(errors[0].starts_with("plc1.cedar:2:"), "{text}: {errors:?}");
+    }
+    let misspelt = compile(&with(" == Action::\"modbus.raed\"", "true")).unwrap_err();
+    assert!(misspelt.join("\n").contains("did you mean"), "{misspelt:?}");
+}
+
+// DEP-34, DEP-35, DEP-31, C2
+#[test]
+fn a_policy_without_id_or_principal_is_refused_with_its_place() {
+    let connect = "@id(\"c\") permit (principal, action == Action::\"connect\", resource);\n";
+    let rows = [
+        (
+            format!("{connect}permit (principal, action, resource);"),
+            "plc1.cedar:2:1: error: policy has no `@id`",
+        ),
+        (format!("{connect}{connect}"), "plc1.cedar:2:1: error: two policies have the id `c`"),
+        (
+            format!("{connect}@id(\"t\") permit (principal == ?principal, action, resource);"),
+            "plc1.cedar:1:1: error: policy file holds a template",
+        ),
+        (
+            "@id(\"f\") forbid (principal, action, resource);".to_owned(),
+            "policy: error[C2]: service `plc1`: no policy permits anybody to connect",
+        ),
+        (String::new(), "policy: error[C2]"),
+        (format!("{connect}@id(\"x\") permit (principal, action, resource"), "plc1.cedar:2:"),
+        (
+            format!(
+                "@id(\"d\") permit (principal, action, resource) when {{ {}true{} }};",
+                "(".repeat(1000),
+                ")".repeat(1000)
+            ),
+            "plc1.cedar:1:",
+        ),
+    ];
+    for (text, expected) in rows {
+        let errors = compile(&text).unwrap_err();
+        assert!(errors[0].starts_with(expected), "{errors:?}");
+    }
+}
+
+#[test]
+fn allow_is_a_policy_like_any_other() {
+    let app = "spiffe://shop.example/app".parse().unwrap();
+    let (policy, warnings) = Policy::compile("orders", &actions(), &[app], &[]).unwrap();
+    assert_eq!(warnings, []);
+    assert_eq!(policy.ids(), ["allow-app"]);
+    let permit = policy.admit(peer("spiffe://shop.example/app"), facts(), at(0)).unwrap();
+    let resources = ["unit/1".to_owned(), "unit/2".to_owned()];
+    let ask = Ask { action: "modbus.read", resources: &resources, context: &[] };
+    let mut cache = DecisionCache::default();
+    assert!(!policy.authorize(&permit, &mut cache, &ask, at(0)).unwrap().cached);
+    assert!(policy.authorize(&permit, &mut cache, &ask, at(0)).unwrap().cached);
+    assert!(policy.admit(peer("spiffe://shop.example/mail"), facts(), at(0)).is_err());
+    let unknown = Ask { action: "modbus.diag", ..ask };
+    assert_eq!(
+        policy.authorize(&permit, &mut cache, &unknown, at(0)).unwrap_err().reason,
+        Reason::PolicyError
+    );
+}
+
+// AZ-5, ADV-51: a permit of an older policy is judged by the one in force.
+#[test]
+fn a_replaced_policy_decides_at_once() {
+    let connect = "@id(\"c\") permit (principal, action == Action::\"connect\", resource);\n";
+    let open = compile("@id(\"all\") permit (principal, action, resource);").unwrap();
+    let shut = compile(connect).unwrap();
+    let permit = open.admit(peer("spiffe://a.example/x"), facts(), at(0)).unwrap();
+    let mut cache = DecisionCache::default();
+    let resources = ["unit/1".to_owned()];
+    let ask = Ask { action: "modbus.read", resources: &resources, context: &[] };
+    assert!(open.authorize(&permit, &mut cache, &ask, at(0)).is_ok());
+    assert!(shut.authorize(&permit, &mut cache, &ask, at(0)).is_err());
+    assert!(open.authorize(&permit, &mut cache, &ask, at(0)).is_ok());
+}
+
+// AZ-2, AZ-6
+#[test]
+fn only_what_reads_the_context_is_evaluated_for_every_message() {
+    let policy = compile(POLICIES).unwrap();
+    let permit = policy.admit(peer("spiffe://factory.example/hmi"), facts(), at(0)).unwrap();
+    assert!(!policy.needs_context(&permit, "modbus.read"));
+    assert_eq!(policy.reads(&permit, "modbus.write"), ["message.addr", "message.count", "now"]);
+}
