@@ -1,0 +1,50 @@
+//! Tokens that nobody could be shown: left in files that only the Authority's owner may read.
+
+use super::{Authority, AuthorityError};
+use crate::directory::{DirectoryError, write_private};
+use crate::enrollment::Token;
+use std::path::PathBuf;
+
+impl Authority {
+    /// Leaves a token in a file of its own, in place of an older one of the same name. It is
+    /// removed when the token is used, or at the next start after its end.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn leave_token(&self, token: &Token) -> Result<PathBuf, AuthorityError> {
+        self.forget_token(&token.name)?;
+        let path = self.token_file(&token.name);
+        write_private(&path, format!("{}\n", *token.reveal()).as_bytes())?;
+        Ok(path)
+    }
+
+    /// Removes the file of a token, if there is one.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    pub(super) fn forget_token(&self, name: &str) -> Result<(), AuthorityError> {
+        let path = self.token_file(name);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(DirectoryError::io(&path, &error).into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes the files of tokens that have ended; what cannot be read is no token and goes too.
+    pub(super) fn forget_ended_tokens(&self, now_ms: i64) {
+        let entries = std::fs::read_dir(&self.0.tokens).into_iter().flatten().flatten();
+        for path in entries.map(|entry| entry.path()) {
+            let token = std::fs::read_to_string(&path).ok().and_then(|t| Token::parse(&t).ok());
+            if token.is_none_or(|token| token.expires.saturating_mul(1000) <= now_ms) {
+                let _ = std::fs::remove_file(&path);
+            }
+        }
+    }
+
+    /// `~` is in no name, so two names never share a file.
+    fn token_file(&self, name: &str) -> PathBuf {
+        self.0.tokens.join(format!("{}.token", name.replace('/', "~")))
+    }
+}
