@@ -1,0 +1,5 @@
+//! The library as a program uses it, from outside.
+
+mod certificates;
+mod channel;
+mod examples;
