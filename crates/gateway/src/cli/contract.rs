@@ -1,0 +1,203 @@
+//! `segwan contract`: checks, tests and prints contracts, without a service.
+
+use super::report::Look;
+use super::{Exit, Failure, Global};
+use crate::config::contract::{load_contract, read_contract};
+use segwan_core::contract::Contract;
+use segwan_core::contract::test::{self, Outcome};
+use segwan_core::policy::schema::cedar_schema;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Check, test and print contracts
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  segwan contract check orders.toml
+  segwan contract test orders.toml
+  segwan contract doc orders.toml > orders.md")]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Check(CheckArgs),
+    Test(TestArgs),
+    Doc(DocArgs),
+    Schema(SchemaArgs),
+}
+
+/// Make every static check and run the tests
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  segwan contract check orders.toml
+  segwan contract check --strict --tests contracts/*.toml
+
+Exit codes: 0 ok; 2 errors, failed tests included; 3 warnings with --strict.")]
+struct CheckArgs {
+    /// Contract files
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// End with exit code 3 if there are warnings
+    #[arg(long)]
+    strict: bool,
+    /// Also print each test by its name
+    #[arg(long)]
+    tests: bool,
+}
+
+/// Run the tests of contracts, each by its name
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  segwan contract test orders.toml
+  segwan contract test contracts/*.toml
+
+Each vector runs whole and byte by byte, on a clock of its own: nothing listens, nothing waits.
+
+Exit codes: 0 all hold; 1 some fail; 2 a contract cannot be read.")]
+struct TestArgs {
+    /// Contract files
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+/// Print a contract as tables, in Markdown
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  segwan contract doc orders.toml
+  segwan contract doc orders.toml > orders.md")]
+struct DocArgs {
+    /// Contract file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+/// Print the Cedar schema that policies are checked against
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  segwan contract schema orders.toml
+  segwan contract schema orders.toml > orders.cedarschema")]
+struct SchemaArgs {
+    /// Contract file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If a contract is no contract.
+pub fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
+    match args.command {
+        Command::Check(args) => check(&args, global),
+        Command::Test(args) => run_tests(&args.files, global),
+        Command::Doc(args) => {
+            let contract = load(&args.file)?;
+            global.report.text(&contract.document());
+            Ok(Exit::Done)
+        }
+        Command::Schema(args) => {
+            let contract = load(&args.file)?;
+            global.report.text(&cedar_schema(&contract.actions()));
+            Ok(Exit::Done)
+        }
+    }
+}
+
+/// Checks every file, also after one that is wrong.
+fn check(args: &CheckArgs, global: &Global) -> Result<Exit, Failure> {
+    let mut errors = Vec::new();
+    let mut warned = false;
+    for file in &args.files {
+        match load_contract(file) {
+            Err(findings) => errors.extend(findings),
+            Ok((contract, warnings)) => {
+                warned |= !warnings.is_empty();
+                global.report.findings(&warnings);
+                let outcomes = test::run(&contract);
+                if args.tests {
+                    list(&outcomes, global);
+                }
+                let note = match warnings.len() {
+                    0 => String::new(),
+                    1 => ", 1 warning".to_owned(),
+                    n => format!(", {n} warnings"),
+                };
+                global.report.line(format_args!(
+                    "{}: {} {}, {}{note}",
+                    file.display(),
+                    contract.name(),
+                    global.report.style(Look::Good, "ok"),
+                    tests(outcomes.len()),
+                ));
+            }
+        }
+    }
+    if errors.is_empty() {
+        Ok(if warned && args.strict { Exit::Warnings } else { Exit::Done })
+    } else {
+        Err(Failure::findings(errors))
+    }
+}
+
+/// Runs the tests of every file that can be read, also after one that cannot.
+fn run_tests(files: &[PathBuf], global: &Global) -> Result<Exit, Failure> {
+    let mut errors = Vec::new();
+    let (mut held, mut failed) = (0, 0);
+    for file in files {
+        match read_contract(file) {
+            Err(findings) => errors.extend(findings),
+            Ok((contract, _)) => {
+                let outcomes = test::run(&contract);
+                let title = format!("{} ({})", file.display(), contract.name());
+                global.report.line(format_args!("{}", global.report.style(Look::Bold, title)));
+                list(&outcomes, global);
+                let fails = outcomes.iter().filter(|outcome| outcome.failure.is_some()).count();
+                failed += fails;
+                held += outcomes.len() - fails;
+            }
+        }
+    }
+    if !errors.is_empty() {
+        return Err(Failure::findings(errors));
+    }
+    global.report.line(format_args!(""));
+    if failed == 0 {
+        global.report.line(format_args!("{} passed", tests(held)));
+        return Ok(Exit::Done);
+    }
+    global.report.line(format_args!("{} passed, {failed} failed", tests(held)));
+    Ok(Exit::Refused)
+}
+
+/// Each test by its name, and of a failed one what was expected and what came.
+fn list(outcomes: &[Outcome], global: &Global) {
+    let report = &global.report;
+    for outcome in outcomes {
+        let Some(failure) = &outcome.failure else {
+            let pass = report.style(Look::Good, "pass");
+            report.line(format_args!("  {pass}  {}", outcome.name));
+            continue;
+        };
+        report.line(format_args!("  {}  {}", report.style(Look::Bad, "fail"), outcome.name));
+        for line in failure.lines() {
+            report.line(format_args!("        {line}"));
+        }
+    }
+}
+
+fn tests(count: usize) -> String {
+    if count == 1 { "1 test".to_owned() } else { format!("{count} tests") }
+}
+
+/// A contract that is printed; its warnings belong to `check`.
+fn load(file: &Path) -> Result<Arc<Contract>, Failure> {
+    let (contract, _) = load_contract(file)?;
+    Ok(contract)
+}

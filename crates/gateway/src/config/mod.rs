@@ -1,0 +1,158 @@
+//! `Config`: everything that one process runs, as meant.
+//!
+//! A file is read twice: `file.rs` holds it as written, with places; this module holds what it
+//! means. A `Config` that exists is usable: addresses are parsed, contracts are loaded and their
+//! vectors hold, limits agree with each other. Flags of `serve` and `join` become the same type.
+
+pub mod contract;
+mod file;
+pub(crate) mod places;
+pub(crate) mod read;
+
+use crate::gateway::{Inspection, Upstream};
+use segwan::{Expected, TlsFloor};
+use segwan_core::finding::Finding;
+use segwan_core::identity::{Identity, TrustDomain};
+use segwan_core::limits::Limits;
+use segwan_core::policy::{Policy, PolicySource};
+use segwan_pki::profile::Profile;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What one process runs.
+#[derive(Clone)]
+pub struct Config {
+    /// `state_dir`, if the file names one.
+    pub state_dir: Option<PathBuf>,
+    /// Worker threads. Default: one for each core.
+    pub threads: usize,
+    /// A loopback address for metrics and health, beside the unix socket. Default none.
+    pub admin: Option<SocketAddr>,
+    /// The trust domain by which short names are meant. Default `segwan.internal`.
+    pub trust_domain: TrustDomain,
+    /// The Authority of this process, if it runs one.
+    pub authority: Option<AuthorityConfig>,
+    /// Protected services.
+    pub services: Vec<Service>,
+    /// Client halves.
+    pub clients: Vec<Client>,
+    /// How long connections may take to end when the process stops. Default 30 s.
+    pub drain_timeout: Duration,
+}
+
+/// `[authority]`.
+#[derive(Debug, Clone)]
+pub struct AuthorityConfig {
+    /// Its own HTTPS port, never a data port.
+    pub listen: SocketAddr,
+    /// `host:port` under which agents reach it, at most 4; empty: found out at start.
+    pub advertise: Vec<String>,
+    /// `init = "never"`: it must exist already.
+    pub must_exist: bool,
+    /// Refuse to start without this root: SHA-256, lower-case hex.
+    pub root_fingerprint: Option<String>,
+    /// Life of a leaf. Default 96 h.
+    pub leaf_lifetime: Duration,
+    /// How long after its end a certificate may still renew. Default 7 d.
+    pub renewal_grace: Duration,
+    /// Names beside those of `allow` that may enroll.
+    pub registrations: Vec<(String, Profile)>,
+}
+
+/// One protected service: where peers arrive, and what stands behind it.
+#[derive(Clone)]
+pub struct Service {
+    /// Name of its table.
+    pub name: String,
+    /// Where peers connect over TLS.
+    pub listen: SocketAddr,
+    /// Where cleared messages go, in the clear.
+    pub upstream: Upstream,
+    /// What is looked at.
+    pub inspection: Inspection,
+    /// Identities that may do everything.
+    pub allow: Vec<Identity>,
+    /// Policies in Cedar.
+    pub policies: Vec<PolicySource>,
+    /// Waits and numbers.
+    pub limits: Limits,
+    /// Least TLS version.
+    pub tls: TlsFloor,
+    /// What it shows and whom it believes.
+    pub identity: IdentitySource,
+    /// Also record every message that is let through. Default only refusals.
+    pub audit_all: bool,
+}
+
+/// One client half: where plain clients connect, and which far side they reach.
+#[derive(Clone)]
+pub struct Client {
+    /// Name of its table.
+    pub name: String,
+    /// Where the plain client connects.
+    pub listen: SocketAddr,
+    /// `host:port` of the far side, tried in this order.
+    pub connect: Vec<String>,
+    /// Who the far side must be; there is no default (F1).
+    pub peer: Expected,
+    /// What is looked at.
+    pub inspection: Inspection,
+    /// Waits and numbers.
+    pub limits: Limits,
+    /// Least TLS version.
+    pub tls: TlsFloor,
+    /// What it shows and whom it believes.
+    pub identity: IdentitySource,
+}
+
+/// Where certificate, key and roots come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IdentitySource {
+    /// A name in the state directory: issued by the Authority of this process, or by joining.
+    State(String),
+    /// Existing certificates: PEM files.
+    Files {
+        /// Chain, leaf first.
+        chain: PathBuf,
+        /// The leaf's key.
+        key: PathBuf,
+        /// Roots that are believed.
+        roots: PathBuf,
+    },
+}
+
+/// The trust domain where nothing else is said.
+pub const DEFAULT_TRUST_DOMAIN: &str = "segwan.internal";
+
+/// One worker thread for each core.
+#[must_use]
+pub fn default_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+impl Config {
+    /// Reads a configuration file and everything that it names; gives it with its warnings.
+    ///
+    /// # Errors
+    /// Every independent error, each with its place.
+    pub fn load(path: &Path) -> Result<(Self, Vec<Finding>), Vec<Finding>> {
+        file::load(path)
+    }
+}
+
+/// Compiles what `allow` and the policies of a service say; gives it with its warnings.
+///
+/// # Errors
+/// Every independent error, each with its place in a policy file; what is wrong with `allow` or
+/// the set as a whole has no place.
+pub fn policy(service: &Service) -> Result<(Policy, Vec<Finding>), Vec<Finding>> {
+    let actions = service.inspection.contract().map(|contract| contract.actions());
+    let actions = actions.unwrap_or_default();
+    let named = |finding: Finding| Finding { check: finding.check.or(Some("C13")), ..finding };
+    Policy::compile(&service.name, &actions, &service.allow, &service.policies)
+        .map_err(|findings| findings.into_iter().map(named).collect())
+}
+
+#[cfg(test)]
+mod tests;

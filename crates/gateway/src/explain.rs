@@ -1,0 +1,436 @@
+//! `explain`: says which rule and which policy decide, by the same engine that decides.
+//!
+//! A supposed peer is admitted by the service's own policy, and what it would say goes through a
+//! session like any other; the steps are read from what the session puts on the record. So an
+//! explanation cannot differ from what would happen.
+
+mod words;
+
+pub use words::{WordsError, spoken, unspoken};
+
+use crate::gateway::Inspection;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use segwan_core::audit::{Event, EventKind, shown};
+use segwan_core::contract::{Contract, Side};
+use segwan_core::finding::nearest;
+use segwan_core::identity::{CertificateFacts, Identity, IdentityError, Peer};
+use segwan_core::limits::Limits;
+use segwan_core::now::Now;
+use segwan_core::policy::{ConnectionFacts, Permit, Policy};
+use segwan_core::rejection::{Class, Reason};
+use segwan_core::session::{Outbox, Session, Warrant};
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+/// Most bytes that one question may say.
+pub const LONGEST: usize = 4 << 20;
+/// Most messages of which the steps are told.
+const MESSAGES: usize = 256;
+
+/// What decides at one service.
+#[derive(Clone)]
+pub struct Rules {
+    /// The service.
+    pub service: String,
+    /// What is looked at.
+    pub inspection: Inspection,
+    /// Who may connect, and who may do what.
+    pub policy: Arc<Policy>,
+    /// Waits and numbers.
+    pub limits: Limits,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Question {
+    /// The service.
+    pub service: String,
+    /// The identity of the supposed peer.
+    pub peer: String,
+    /// Where it is supposed to come from. Default 127.0.0.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
+    /// Bytes that it says, base64; none: only whether it may connect.
+    pub message: Option<String>,
+}
+
+/// What would happen, step by step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// `accepted`, `invalid`, `forbidden`, `refused`: how it ends. Of several messages the first
+    /// that does not pass decides.
+    pub verdict: String,
+    /// The reason word of what decided, as the audit log would hold it; none where all passes.
+    pub reason: Option<String>,
+    /// The sentence of what decided.
+    pub sentence: String,
+    /// The identity that was supposed, in full.
+    pub peer: String,
+    /// The steps in order.
+    pub steps: Vec<Step>,
+    /// What the service would be sent, with escapes; none: nothing.
+    pub service_sees: Option<String>,
+    /// What the peer would be told by the gateway itself, with escapes; none: nothing.
+    pub peer_hears: Option<String>,
+    /// How the connection would end after this; none: it goes on.
+    pub ends: Option<String>,
+}
+
+/// One step.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// Its name: `connect`, `inspect`, `frame`, `message`, `state`, `limit`, `action`.
+    pub step: String,
+    /// Whether it lets pass.
+    pub passes: bool,
+    /// The sentence.
+    pub sentence: String,
+    /// The reason word, where it refuses.
+    pub reason: Option<String>,
+    /// Number of the message in what was said, from 1; none: the connection.
+    pub frame: Option<u64>,
+    /// Name of the message in the contract, where it is known.
+    pub message: Option<String>,
+    /// Pointer of the value that broke a rule.
+    pub pointer: Option<String>,
+    /// The action that was asked for.
+    pub action: Option<String>,
+    /// The resources that it was asked for.
+    pub resources: Vec<String>,
+    /// Ids of the policies that decided.
+    pub policies: Vec<String>,
+}
+
+/// Why a question has no answer. `Display` is the operator's sentence.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ExplainError {
+    /// There is no such service.
+    #[error("there is no service `{}`{}", shown(name.as_bytes()), hint.as_deref().unwrap_or_default())]
+    NoService {
+        /// The name that was asked for.
+        name: String,
+        /// What may have been meant.
+        hint: Option<String>,
+    },
+    /// The peer is no identity.
+    #[error(transparent)]
+    Peer(#[from] IdentityError),
+    /// The message is not base64.
+    #[error("the message is not base64")]
+    Encoding,
+    /// The message has no bytes.
+    #[error("the message is empty; leave it out to ask only whether the peer may connect")]
+    Empty,
+    /// The message is too long to be explained.
+    #[error("the message of {0} bytes is over the limit of {LONGEST}")]
+    TooLong(usize),
+}
+
+impl Question {
+    /// A question about a peer that says `message`.
+    #[must_use]
+    pub fn new(service: &str, peer: &Identity, message: Option<&[u8]>) -> Self {
+        Self {
+            service: service.to_owned(),
+            peer: peer.to_string(),
+            address: None,
+            message: message.map(|bytes| STANDARD.encode(bytes)),
+        }
+    }
+
+    fn bytes(&self) -> Result<Option<Vec<u8>>, ExplainError> {
+        let Some(message) = &self.message else { return Ok(None) };
+        if message.len() / 4 * 3 > LONGEST {
+            return Err(ExplainError::TooLong(message.len() / 4 * 3));
+        }
+        match STANDARD.decode(message) {
+            Ok(bytes) if bytes.is_empty() => Err(ExplainError::Empty),
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(_) => Err(ExplainError::Encoding),
+        }
+    }
+}
+
+/// The rules of the service that a question is about.
+///
+/// # Errors
+/// If there is none of that name.
+pub fn find<'r>(rules: &'r [Rules], service: &str) -> Result<&'r Rules, ExplainError> {
+    rules.iter().find(|rules| rules.service == service).ok_or_else(|| {
+        let known: Vec<&str> = rules.iter().map(|rules| rules.service.as_str()).collect();
+        let hint = match nearest(service, known.iter().copied()) {
+            Some(near) => Some(format!(", did you mean `{near}`?")),
+            None if known.is_empty() => None,
+            None => Some(format!(", there is `{}`", known.join("`, `"))),
+        };
+        ExplainError::NoService { name: service.to_owned(), hint }
+    })
+}
+
+/// Says what would happen if the peer connected now and said its message. Nothing is recorded
+/// and no service is reached; a rate that the contract sets for an identity or a service counts
+/// the message, because the peer's real connections draw from the same one.
+///
+/// # Errors
+/// If the question cannot be asked: no identity, no bytes.
+pub fn explain(rules: &Rules, question: &Question, now: Now) -> Result<Explanation, ExplainError> {
+    let identity: Identity = question.peer.parse()?;
+    let message = question.bytes()?;
+    let address = question.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let facts = ConnectionFacts { address, started_unix_ms: now.unix_ms, tls: "1.3" };
+    let mut told = Explanation {
+        verdict: ACCEPTED.to_owned(),
+        reason: None,
+        sentence: "the peer may connect".to_owned(),
+        peer: identity.to_string(),
+        steps: Vec::new(),
+        service_sees: None,
+        peer_hears: None,
+        ends: None,
+    };
+    let permit = match rules.policy.admit(supposed(identity, now), facts, now) {
+        Ok(permit) => permit,
+        Err(denial) => {
+            told.decide(REFUSED, Some(denial.reason), &denial.sentence);
+            told.steps.push(Step {
+                reason: Some(denial.reason.as_str().to_owned()),
+                policies: denial.policies,
+                ..Step::new("connect", false, denial.sentence)
+            });
+            told.ends = Some("after a finished handshake, without a byte".to_owned());
+            return Ok(told);
+        }
+    };
+    let policies: Vec<String> = permit.policies().iter().map(ToString::to_string).collect();
+    let sentence = format!("permitted by {}", listed(&policies));
+    told.steps.push(Step { policies, ..Step::new("connect", true, sentence) });
+    match (&rules.inspection, message) {
+        (Inspection::Raw, message) => {
+            let sentence = "nothing is inspected: all bytes pass as they are, in both directions";
+            told.steps.push(Step::new("inspect", true, sentence));
+            if let Some(bytes) = message {
+                told.service_sees = Some(spoken(&bytes));
+                told.decide(ACCEPTED, None, "the bytes pass uninspected");
+            }
+        }
+        (Inspection::Contract(_), None) => {}
+        (Inspection::Contract(contract), Some(bytes)) => {
+            Rehearsal { rules, contract, now }.run(permit, &bytes, &mut told);
+        }
+    }
+    Ok(told)
+}
+
+const ACCEPTED: &str = "accepted";
+const REFUSED: &str = "refused";
+const FORBIDDEN: &str = "forbidden";
+const INVALID: &str = "invalid";
+
+/// The peer that an operator supposes: one whose certificate would be believed.
+fn supposed(identity: Identity, now: Now) -> Arc<Peer> {
+    let seconds = now.unix_ms.div_euclid(1000);
+    let certificate = CertificateFacts {
+        serial: "supposed".to_owned(),
+        issuer: "supposed".to_owned(),
+        not_before: seconds,
+        not_after: seconds + 3600,
+    };
+    Arc::new(Peer::authenticated(identity, certificate))
+}
+
+impl Explanation {
+    /// Whether all that was asked about passes.
+    #[must_use]
+    pub fn is_accepted(&self) -> bool {
+        self.verdict == ACCEPTED
+    }
+
+    fn decide(&mut self, verdict: &str, reason: Option<Reason>, sentence: &str) {
+        verdict.clone_into(&mut self.verdict);
+        sentence.clone_into(&mut self.sentence);
+        self.reason = reason.map(|reason| reason.as_str().to_owned());
+    }
+}
+
+impl Step {
+    fn new(step: &str, passes: bool, sentence: impl Into<String>) -> Self {
+        let (step, sentence) = (step.to_owned(), sentence.into());
+        Self { step, passes, sentence, ..Self::default() }
+    }
+}
+
+/// One message, or several, said to nobody.
+struct Rehearsal<'a> {
+    rules: &'a Rules,
+    contract: &'a Arc<Contract>,
+    now: Now,
+}
+
+impl Rehearsal<'_> {
+    fn run(&self, permit: Permit, bytes: &[u8], told: &mut Explanation) {
+        let policy = Some(&*self.rules.policy);
+        let reader = permit.clone();
+        let warrant = Warrant::Permit(permit);
+        let contract = Arc::clone(self.contract);
+        let mut session =
+            Session::open(warrant, contract, &self.rules.limits, self.now).recording_cleared();
+        let mut out = Outbox::default();
+        session.receive(Side::Client, bytes, policy, self.now, &mut out);
+        // Whole frames wait for an answer or for their rate; a part of one is judged as the last
+        // that the peer said.
+        let begun = out.end.is_none() && !session.between_frames(Side::Client);
+        let waits = begun && !session.wants(Side::Client);
+        if begun && !waits {
+            session.end(Side::Client, true, policy, self.now, &mut out);
+        }
+        self.read(&out.events, &reader, told);
+        told.service_sees = said(out.to_server.as_slice());
+        if waits {
+            told.steps.push(Step::new(
+                "limit",
+                true,
+                "what follows waits until earlier requests are answered, or until its rate has \
+                 room; it was not judged",
+            ));
+        }
+        if let Some(end) = &out.end {
+            let words = if end.sentence.is_empty() { end.reason.meaning() } else { &end.sentence };
+            told.ends = Some(format!("{}: {words}", end.reason));
+        } else if !session.wants(Side::Client) && !waits {
+            let words = "the peer is not read any more; answers that are due are delivered";
+            told.ends = Some(words.to_owned());
+        }
+        self.listen(&mut session, &mut out, waits);
+        told.peer_hears = said(out.to_client.as_slice());
+    }
+
+    /// Answers to refused requests keep their place behind answers of the service, of which none
+    /// comes here: letting their time pass brings them out.
+    fn listen(&self, session: &mut Session, out: &mut Outbox, waits: bool) {
+        let refused = out.events.iter().any(|event| event.event == EventKind::Rejected);
+        if out.end.is_none() && refused && !waits && session.in_flight() > 0 {
+            let late = self.now.after(self.rules.limits.session_lifetime);
+            session.tick(Some(&self.rules.policy), late, out);
+        }
+    }
+
+    fn read(&self, events: &[Event], permit: &Permit, told: &mut Explanation) {
+        told.decide(ACCEPTED, None, "nothing that was said is a message");
+        let mut messages = 0;
+        let mut refused = false;
+        for event in events {
+            messages += 1;
+            let rejected = event.event == EventKind::Rejected;
+            if messages <= MESSAGES || (rejected && !refused) {
+                self.steps(event, permit, &mut told.steps);
+            }
+            if rejected && !refused {
+                refused = true;
+                told.decide(verdict(event.class), event.reason, &event.sentence);
+            }
+        }
+        if messages > MESSAGES {
+            let sentence = format!("{} messages are not shown here", messages - MESSAGES);
+            told.steps.push(Step::new("message", !refused, sentence));
+        }
+        if !refused && messages > 0 {
+            let what = if messages == 1 { "the message meets" } else { "all messages meet" };
+            let name = self.contract.name();
+            told.sentence = format!("{what} the contract `{name}` and may be said");
+        }
+    }
+
+    /// The steps of one message, up to the one that refused it.
+    fn steps(&self, event: &Event, permit: &Permit, steps: &mut Vec<Step>) {
+        let mut push = |name: &str, passes: bool, sentence: String| {
+            let reason = if passes { None } else { event.reason };
+            let decided = name == "action";
+            steps.push(Step {
+                step: name.to_owned(),
+                passes,
+                sentence,
+                reason: reason.map(|reason| reason.as_str().to_owned()),
+                frame: event.frame,
+                message: event.message.clone(),
+                pointer: event.pointer.as_ref().filter(|_| !passes).map(|at| shown(at.as_bytes())),
+                action: event.action.clone().filter(|_| decided),
+                resources: if decided { harmless(&event.resources) } else { Vec::new() },
+                policies: if decided { event.policies.clone() } else { Vec::new() },
+            });
+        };
+        let rejected = event.event == EventKind::Rejected;
+        let (at, fits) = match event.class.filter(|_| rejected) {
+            None | Some(Class::Denied) => ("action", true),
+            Some(Class::Frame) => return push("frame", false, event.sentence.clone()),
+            Some(Class::State) => ("state", true),
+            // A rate is looked at before the message.
+            Some(Class::Limit) => ("limit", event.message.is_some()),
+            Some(Class::Invalid | Class::Undeclared | Class::Server) => ("message", false),
+        };
+        push("frame", true, format!("frame {} is whole", event.frame.unwrap_or_default()));
+        if fits {
+            let name = event.message.as_deref().unwrap_or_default();
+            push(
+                "message",
+                true,
+                format!("`{name}` meets the contract `{}`", self.contract.name()),
+            );
+        }
+        if rejected {
+            let name = event.message.as_deref().filter(|_| at == "message");
+            let name = name.map(|name| format!("`{name}`: ")).unwrap_or_default();
+            push(at, false, format!("{name}{}", event.sentence));
+        } else {
+            push(at, true, self.permitted(event, permit));
+        }
+    }
+
+    /// What was permitted, by which policies, and whether that holds for each such message.
+    fn permitted(&self, event: &Event, permit: &Permit) -> String {
+        let action = event.action.as_deref().unwrap_or_default();
+        let service = &self.rules.service;
+        let on = event.resources.iter().map(|name| format!("{service}/{name}"));
+        let mut on: Vec<String> = on.collect();
+        if on.is_empty() {
+            on.push(service.clone());
+        }
+        let on = harmless(&on);
+        let reads = self.rules.policy.reads(permit, action);
+        let once = if reads.is_empty() {
+            "the same for every message with this action and resource".to_owned()
+        } else {
+            format!("decided for each message: reads {}", listed(&reads))
+        };
+        let hazard = if event.sentence.is_empty() {
+            String::new()
+        } else {
+            format!("; hazard: {}", event.sentence)
+        };
+        let policies = listed(&event.policies);
+        format!("`{action}` on {} permitted by {policies} ({once}){hazard}", listed(&on))
+    }
+}
+
+fn verdict(class: Option<Class>) -> &'static str {
+    if class == Some(Class::Denied) { FORBIDDEN } else { INVALID }
+}
+
+fn listed(names: &[String]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
+}
+
+/// Texts of a message as an operator may read them.
+fn harmless(texts: &[String]) -> Vec<String> {
+    texts.iter().map(|text| shown(text.as_bytes())).collect()
+}
+
+fn said(bytes: &[u8]) -> Option<String> {
+    (!bytes.is_empty()).then(|| spoken(bytes))
+}
+
+#[cfg(test)]
+mod tests;

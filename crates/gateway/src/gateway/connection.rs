@@ -1,0 +1,287 @@
+//! One connection, from arrival to its record.
+
+use super::account::Account;
+use super::end::{End, Leave};
+use super::live::{Arriving, Established, Live, Order, unix_ms};
+use super::relay::{Checked, Early, Passage, Relay};
+use super::upstream::{Socket, dial_any};
+use super::{Gate, Mode};
+use segwan::{Acceptor, Connector, HandshakeError, Secured};
+use segwan_core::audit::Totals;
+use segwan_core::contract::Side;
+use segwan_core::identity::Peer;
+use segwan_core::now::Now;
+use segwan_core::policy::{ConnectionFacts, Denial, Permit, Policy};
+use segwan_core::rejection::Reason;
+use segwan_core::session::{Session, Warrant};
+use std::future::poll_fn;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// Serves one accepted connection of `gate` to its end.
+pub(super) async fn serve(gate: Arc<Gate>, stream: TcpStream, arriving: Arriving) {
+    // What is needed until both ends stand is boxed: a connection at work does not carry it.
+    let Some(opened) = Box::pin(open(gate.clone(), stream, arriving)).await else { return };
+    let Opened { account, slot, client, server, passage, early, trust_ends } = opened;
+
+    let mut relay = Relay::new(client, server, passage, &gate.limits, &account, trust_ends);
+    let outcome = relay.run(early).await;
+
+    let totals = relay.totals();
+    let (client, server) = relay.into_ends();
+    account.close(outcome.reason, outcome.sentence, totals);
+    let wait = gate.limits.close_timeout;
+    Box::pin(async {
+        tokio::join!(client.leave(outcome.client, wait), server.leave(outcome.server, wait))
+    })
+    .await;
+    drop(slot);
+}
+
+/// An admitted connection, both ends reached.
+struct Opened {
+    account: Account,
+    slot: Established,
+    client: End,
+    server: End,
+    passage: Passage,
+    early: Early,
+    trust_ends: Instant,
+}
+
+/// Everything before the first byte passes; `None` if it ended there, which has been told.
+async fn open(gate: Arc<Gate>, stream: TcpStream, arriving: Arriving) -> Option<Opened> {
+    let account = Account::open(gate.clone(), arriving.live.clone());
+    match &gate.mode {
+        Mode::Service { acceptor, policy, .. } => {
+            protect(&gate, acceptor, policy, stream, arriving, account).await
+        }
+        Mode::Client { connector, connect } => {
+            reach(&gate, connector, connect, stream, arriving, account).await
+        }
+    }
+}
+
+/// Service mode: TLS handshake, registration, admission, and only then the service is dialled.
+async fn protect(
+    gate: &Gate,
+    acceptor: &Acceptor,
+    policy: &Arc<Policy>,
+    mut stream: TcpStream,
+    arriving: Arriving,
+    mut account: Account,
+) -> Option<Opened> {
+    let live = arriving.live.clone();
+    let deadline = live.began + gate.limits.handshake_timeout;
+    let handshake = acceptor.accept(&mut stream, deadline.into());
+    let Secured { records, peer, early, closed } =
+        match unless_ordered(&live, handshake).await.map_err(ordered).and_then(|done| done) {
+            Ok(secured) => secured,
+            Err(error) => {
+                if error.reason == Reason::HandshakeTimeout
+                    || error.reason == Reason::HandshakeLimit
+                {
+                    reset(&stream);
+                }
+                account.refuse_presented(error.reason, error.sentence, error.presented);
+                return None;
+            }
+        };
+    account.name(&peer);
+    let tls = if records.version() == "TLSv1.2" { "1.2" } else { "1.3" };
+    let client = End::new(Socket::Tcp(stream), Some(Box::new(records)));
+
+    // A denial shows the peer a finished handshake, then close_notify and 0 bytes.
+    let slot = match arriving.establish(&peer, true) {
+        Ok(slot) => slot,
+        Err(none) => {
+            account.refuse(none.reason, none.sentence);
+            client.leave(Leave::Close, gate.limits.close_timeout).await;
+            return None;
+        }
+    };
+    let permit = match admit(policy, &peer, &live, tls) {
+        Ok(permit) => permit,
+        Err(denial) => {
+            account.deny(denial);
+            client.leave(Leave::Close, gate.limits.close_timeout).await;
+            return None;
+        }
+    };
+    account.admit();
+
+    let dialled = unless_ordered(&live, gate.dial(&permit)).await;
+    let server = match dialled.unwrap_or_else(|_| Err((Reason::Drained, STOPPING.to_owned()))) {
+        Ok(server) => End::new(server, None),
+        Err((reason, sentence)) => {
+            account.close(reason, sentence, Totals::default());
+            client.leave(Leave::Close, gate.limits.close_timeout).await;
+            return None;
+        }
+    };
+    let passage = gate.passage(Warrant::Permit(permit), Some(policy));
+    let early = Early { side: Side::Client, plain: early, closed };
+    let trust_ends = trust_ends(gate, &peer);
+    Some(Opened { account, slot, client, server, passage, early, trust_ends })
+}
+
+/// Whether the peer may connect: decided after every handshake, outside of TLS (F8).
+fn admit(
+    policy: &Policy,
+    peer: &Arc<Peer>,
+    live: &Live,
+    tls: &'static str,
+) -> Result<Permit, Denial> {
+    let started_unix_ms = live.began_unix_ms;
+    let facts = ConnectionFacts { address: live.address.ip(), started_unix_ms, tls };
+    policy.admit(peer.clone(), facts, now())
+}
+
+fn now() -> Now {
+    Now { instant: Instant::now(), unix_ms: unix_ms() }
+}
+
+/// Why a connection ends that was told to before its peer was known.
+const STOPPING: &str = "the gateway is stopping";
+
+/// Client mode: the far side is reached and proved before a byte of the local client is read.
+async fn reach(
+    gate: &Gate,
+    connector: &Connector,
+    connect: &[String],
+    stream: TcpStream,
+    arriving: Arriving,
+    mut account: Account,
+) -> Option<Opened> {
+    let live = arriving.live.clone();
+    let secured = unless_ordered(&live, far_side(gate, connector, connect)).await;
+    let (far, Secured { records, peer, early, closed }) =
+        match secured.map_err(ordered).and_then(|done| done) {
+            Ok(secured) => secured,
+            Err(error) => {
+                account.refuse_presented(error.reason, error.sentence, error.presented);
+                return None;
+            }
+        };
+    account.name(&peer);
+    let slot = match arriving.establish(&peer, false) {
+        Ok(slot) => slot,
+        Err(none) => {
+            account.refuse(none.reason, none.sentence);
+            return None;
+        }
+    };
+    account.admit();
+    let client = End::new(Socket::Tcp(stream), None);
+    let server = End::new(Socket::Tcp(far), Some(Box::new(records)));
+    let passage = gate.passage(Warrant::NotJudged, None);
+    let early = Early { side: Side::Server, plain: early, closed };
+    let trust_ends = trust_ends(gate, &peer);
+    Some(Opened { account, slot, client, server, passage, early, trust_ends })
+}
+
+async fn far_side(
+    gate: &Gate,
+    connector: &Connector,
+    connect: &[String],
+) -> Result<(TcpStream, Secured), HandshakeError> {
+    let unreachable = |sentence: String| HandshakeError {
+        reason: Reason::UpstreamUnreachable,
+        sentence,
+        presented: None,
+    };
+    let wait = gate.limits.connect_timeout;
+    let (mut stream, address) = match timeout(wait, dial_any(connect)).await {
+        Ok(Ok(reached)) => reached,
+        Ok(Err(error)) => return Err(unreachable(plainly(&error))),
+        Err(_) => {
+            let sentence = format!("{} did not answer within {wait:?}", connect.join(", "));
+            return Err(unreachable(sentence));
+        }
+    };
+    let deadline = tokio::time::Instant::now() + gate.limits.handshake_timeout;
+    let secured = connector.connect(&mut stream, &address, deadline).await?;
+    Ok((stream, secured))
+}
+
+impl Gate {
+    /// Reaches the protected service, or says why not.
+    async fn dial(&self, permit: &Permit) -> Result<Socket, (Reason, String)> {
+        let Mode::Service { upstream, .. } = &self.mode else {
+            return Err((Reason::Internal, "a client has no service to dial".to_owned()));
+        };
+        let wait = self.limits.connect_timeout;
+        let why = match timeout(wait, upstream.dial(permit)).await {
+            Ok(Ok(socket)) => return Ok(socket),
+            Ok(Err(error)) => plainly(&error),
+            Err(_) => format!("no answer within {wait:?}"),
+        };
+        Err((Reason::UpstreamUnreachable, format!("upstream {upstream}: {why}")))
+    }
+
+    /// What lies between the two ends of a connection that was let in.
+    fn passage(&self, warrant: Warrant, policy: Option<&Arc<Policy>>) -> Passage {
+        let Some(contract) = self.inspection.contract() else {
+            return Passage::Raw(Totals::default());
+        };
+        let session = Session::open(warrant, contract.clone(), &self.limits, now());
+        let session = if self.record_cleared { session.recording_cleared() } else { session };
+        Passage::Checked(Box::new(Checked::new(session, policy.cloned())))
+    }
+}
+
+/// `work`, unless the connection is told to end before.
+async fn unless_ordered<T>(live: &Live, work: impl Future<Output = T>) -> Result<T, Order> {
+    let mut work = pin!(work);
+    poll_fn(|cx| {
+        live.listen(cx.waker());
+        match live.order() {
+            Some(order) => Poll::Ready(Err(order)),
+            None => work.as_mut().poll(cx).map(Ok),
+        }
+    })
+    .await
+}
+
+/// An order that came before the peer was known.
+fn ordered(order: Order) -> HandshakeError {
+    let (reason, sentence) = match order {
+        Order::Evict => {
+            (Reason::HandshakeLimit, "the handshake was slow while newcomers waited for its slot")
+        }
+        Order::Drain | Order::Cut => (Reason::Drained, STOPPING),
+    };
+    HandshakeError { reason, sentence: sentence.to_owned(), presented: None }
+}
+
+/// When trust in a certificate of either side ends, by the monotonic clock.
+fn trust_ends(gate: &Gate, peer: &Peer) -> Instant {
+    let not_after = peer.certificate().not_after.min(gate.credentials.not_after());
+    let left = not_after.saturating_mul(1000).saturating_sub(unix_ms()).max(0);
+    let left = Duration::from_millis(left.unsigned_abs()).min(gate.limits.session_lifetime * 2);
+    Instant::now() + left
+}
+
+/// Lets the coming drop send a reset.
+pub(super) fn reset(stream: &TcpStream) {
+    let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+}
+
+/// What went wrong, without numbers of the operating system.
+fn plainly(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused if error.get_ref().is_none() => {
+            "connection refused".to_owned()
+        }
+        io::ErrorKind::NotFound if error.get_ref().is_none() => "no such socket".to_owned(),
+        io::ErrorKind::PermissionDenied if error.get_ref().is_none() => {
+            "permission denied".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}

@@ -1,0 +1,369 @@
+//! `Registry`: the live connections of one listener, their slots, and a way to end each.
+//!
+//! Handshakes and connections are counted apart, so whoever connects and stays silent takes no
+//! room from those at work (`trust.md` section 7). Nothing here is larger than the limits.
+
+use segwan_core::identity::{Identity, Peer};
+use segwan_core::limits::Limits;
+use segwan_core::rejection::Reason;
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Waker;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::Notify;
+
+/// A handshake that waits for its peer longer than this may be evicted for a newcomer.
+const EVICTABLE: Duration = Duration::from_millis(500);
+
+/// What a connection is told from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Order {
+    /// End at the next quiet moment.
+    Drain = 1,
+    /// End now.
+    Cut = 2,
+    /// Make room: the handshake took too long while others wait.
+    Evict = 3,
+}
+
+/// One connection, from accept to its end.
+pub(super) struct Live {
+    pub(super) id: u64,
+    pub(super) address: SocketAddr,
+    pub(super) began: Instant,
+    pub(super) began_unix_ms: i64,
+    peer: OnceLock<Arc<Peer>>,
+    order: AtomicU8,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Live {
+    /// The id as 16 hex digits.
+    pub(super) fn name(&self) -> String {
+        format!("{:016x}", self.id)
+    }
+
+    /// What it was told, if anything.
+    pub(super) fn order(&self) -> Option<Order> {
+        match self.order.load(Ordering::Acquire) {
+            0 => None,
+            1 => Some(Order::Drain),
+            2 => Some(Order::Cut),
+            _ => Some(Order::Evict),
+        }
+    }
+
+    /// Has `waker` called at the next order.
+    pub(super) fn listen(&self, waker: &Waker) {
+        *lock(&self.waker) = Some(waker.clone());
+    }
+
+    fn tell(&self, order: Order) {
+        self.order.fetch_max(order as u8, Ordering::AcqRel);
+        if let Some(waker) = lock(&self.waker).take() {
+            waker.wake();
+        }
+    }
+}
+
+/// All connections of one listener.
+pub(super) struct Registry {
+    limits: Limits,
+    state: Mutex<State>,
+    emptied: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    order: Option<Order>,
+    /// By id, which grows: the first is the oldest.
+    handshakes: BTreeMap<u64, Arc<Live>>,
+    handshakes_by_network: HashMap<IpAddr, usize>,
+    connections: HashMap<u64, Arc<Live>>,
+    connections_by_network: HashMap<IpAddr, usize>,
+    connections_by_identity: HashMap<Identity, usize>,
+    accepted: u64,
+    refused: BTreeMap<Reason, u64>,
+}
+
+/// Why there is no slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NoSlot {
+    pub(super) reason: Reason,
+    pub(super) sentence: String,
+}
+
+/// A slot for a handshake; given back when dropped.
+pub(super) struct Arriving {
+    registry: Arc<Registry>,
+    pub(super) live: Arc<Live>,
+}
+
+/// A slot for a connection; given back when dropped.
+pub(super) struct Established {
+    registry: Arc<Registry>,
+    pub(super) live: Arc<Live>,
+    counts_identity: bool,
+}
+
+/// One live connection, as `segwan status` shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveStatus {
+    /// Id of the connection.
+    pub connection: String,
+    /// Identity of the peer.
+    pub peer: String,
+    /// Serial number of its certificate.
+    pub serial: String,
+    /// Earliest end of its certificates, Unix seconds.
+    pub not_after: i64,
+    /// Its address.
+    pub address: SocketAddr,
+    /// When it began, Unix milliseconds.
+    pub began_unix_ms: i64,
+}
+
+/// The numbers of one listener.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Connections accepted since the start.
+    pub accepted: u64,
+    /// Handshakes in progress.
+    pub handshakes: usize,
+    /// Connections at work.
+    pub connections: usize,
+    /// Connections turned away before they were admitted, by reason.
+    pub refused: BTreeMap<Reason, u64>,
+    /// The first connections at work, up to the number asked for.
+    pub live: Vec<LiveStatus>,
+}
+
+impl Registry {
+    pub(super) fn new(limits: Limits) -> Arc<Self> {
+        Arc::new(Self { limits, state: Mutex::default(), emptied: Notify::new() })
+    }
+
+    /// Takes a handshake slot for a newcomer.
+    pub(super) fn arrive(self: &Arc<Self>, address: SocketAddr) -> Result<Arriving, NoSlot> {
+        let network = network(address.ip());
+        let mut state = lock(&self.state);
+        state.accepted += 1;
+        self.check_arrival(&state, network)?;
+        if state.handshakes.len() >= self.limits.max_handshakes {
+            self.evict(&state)?;
+        }
+        let live = Arc::new(Live {
+            id: new_id(),
+            address,
+            began: Instant::now(),
+            began_unix_ms: unix_ms(),
+            peer: OnceLock::new(),
+            order: AtomicU8::new(state.order.map_or(0, |order| order as u8)),
+            waker: Mutex::default(),
+        });
+        state.handshakes.insert(live.id, live.clone());
+        *state.handshakes_by_network.entry(network).or_default() += 1;
+        Ok(Arriving { registry: self.clone(), live })
+    }
+
+    fn check_arrival(&self, state: &State, network: IpAddr) -> Result<(), NoSlot> {
+        let limits = &self.limits;
+        if state.connections.len() >= limits.max_connections {
+            let sentence =
+                format!("the listener already has {} connections", limits.max_connections);
+            return Err(NoSlot { reason: Reason::ConnectionLimit, sentence });
+        }
+        if network.is_loopback() {
+            return Ok(());
+        }
+        let of = |map: &HashMap<IpAddr, usize>| map.get(&network).copied().unwrap_or_default();
+        let sentence = if of(&state.handshakes_by_network) >= limits.max_handshakes_per_address {
+            let limit = limits.max_handshakes_per_address;
+            format!("address {network} already has {limit} handshakes in progress (limit {limit})")
+        } else if of(&state.connections_by_network) >= limits.max_connections_per_address {
+            let limit = limits.max_connections_per_address;
+            format!("address {network} already has {limit} connections (limit {limit})")
+        } else {
+            return Ok(());
+        };
+        Err(NoSlot { reason: Reason::AddressLimit, sentence })
+    }
+
+    /// Ends the oldest handshake if it has waited long enough; else the newcomer has to go. The
+    /// evicted one gives its slot back within moments, so the limit is kept on the average.
+    fn evict(&self, state: &State) -> Result<(), NoSlot> {
+        let waits = |live: &&Arc<Live>| live.order().is_none() && live.began.elapsed() > EVICTABLE;
+        let excess = state.handshakes.len() - self.limits.max_handshakes;
+        match state.handshakes.values().find(waits) {
+            Some(oldest) if excess < self.limits.max_handshakes => {
+                oldest.tell(Order::Evict);
+                Ok(())
+            }
+            _ => {
+                let limit = self.limits.max_handshakes;
+                let sentence = format!("the listener already has {limit} handshakes in progress");
+                Err(NoSlot { reason: Reason::HandshakeLimit, sentence })
+            }
+        }
+    }
+
+    /// Counts one that was turned away.
+    pub(super) fn count_refused(&self, reason: Reason) {
+        *lock(&self.state).refused.entry(reason).or_default() += 1;
+    }
+
+    /// Tells every connection, and every one that comes from now on.
+    pub(super) fn tell_all(&self, order: Order) {
+        let mut state = lock(&self.state);
+        state.order = state.order.max(Some(order));
+        for live in state.handshakes.values().chain(state.connections.values()) {
+            live.tell(order);
+        }
+    }
+
+    /// Waits until nothing is live.
+    pub(super) async fn empty(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            if lock(&self.state).is_empty() {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    /// The numbers, and at most `list` of the live connections.
+    pub(super) fn counts(&self, list: usize) -> Counts {
+        let state = lock(&self.state);
+        let live = state.connections.values().take(list).filter_map(|live| {
+            let peer = live.peer.get()?;
+            Some(LiveStatus {
+                connection: live.name(),
+                peer: peer.identity().to_string(),
+                serial: peer.certificate().serial.clone(),
+                not_after: peer.certificate().not_after,
+                address: live.address,
+                began_unix_ms: live.began_unix_ms,
+            })
+        });
+        Counts {
+            accepted: state.accepted,
+            handshakes: state.handshakes.len(),
+            connections: state.connections.len(),
+            refused: state.refused.clone(),
+            live: live.collect(),
+        }
+    }
+}
+
+impl State {
+    fn is_empty(&self) -> bool {
+        self.handshakes.is_empty() && self.connections.is_empty()
+    }
+}
+
+impl Arriving {
+    /// Registers a verified peer: first registered, then judged, so that nothing that ends trust
+    /// in between can miss it (ADV-12). `counts_identity` is off where the peer is the one server
+    /// that all connections go to.
+    pub(super) fn establish(
+        self,
+        peer: &Arc<Peer>,
+        counts_identity: bool,
+    ) -> Result<Established, NoSlot> {
+        let limits = &self.registry.limits;
+        let mut state = lock(&self.registry.state);
+        if state.connections.len() >= limits.max_connections {
+            let sentence =
+                format!("the listener already has {} connections", limits.max_connections);
+            return Err(NoSlot { reason: Reason::ConnectionLimit, sentence });
+        }
+        if counts_identity {
+            let identity = peer.identity();
+            let count = state.connections_by_identity.get(identity).copied().unwrap_or_default();
+            let limit = limits.max_connections_per_identity;
+            if count >= limit {
+                let sentence =
+                    format!("{identity} already has {limit} connections (limit {limit})");
+                return Err(NoSlot { reason: Reason::IdentityLimit, sentence });
+            }
+            state.connections_by_identity.insert(identity.clone(), count + 1);
+        }
+        let _ = self.live.peer.set(peer.clone());
+        state.connections.insert(self.live.id, self.live.clone());
+        *state.connections_by_network.entry(network(self.live.address.ip())).or_default() += 1;
+        drop(state);
+        Ok(Established {
+            registry: self.registry.clone(),
+            live: self.live.clone(),
+            counts_identity,
+        })
+    }
+}
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        let mut state = lock(&self.registry.state);
+        state.handshakes.remove(&self.live.id);
+        lower(&mut state.handshakes_by_network, &network(self.live.address.ip()));
+        if state.is_empty() {
+            self.registry.emptied.notify_waiters();
+        }
+    }
+}
+
+impl Drop for Established {
+    fn drop(&mut self) {
+        let mut state = lock(&self.registry.state);
+        state.connections.remove(&self.live.id);
+        lower(&mut state.connections_by_network, &network(self.live.address.ip()));
+        if let Some(peer) = self.live.peer.get()
+            && self.counts_identity
+        {
+            lower(&mut state.connections_by_identity, peer.identity());
+        }
+        if state.is_empty() {
+            self.registry.emptied.notify_waiters();
+        }
+    }
+}
+
+/// One less; none is no entry, so a table is never larger than what is live.
+fn lower<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
+}
+
+/// What counts as one address: an IPv4 address, or the /64 of an IPv6 address (ADV-10).
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) if !v6.is_loopback() => {
+            IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)))
+        }
+        other => other,
+    }
+}
+
+/// An id that no other connection of this process has, and hardly one of another run.
+fn new_id() -> u64 {
+    static FIRST: LazyLock<u64> = LazyLock::new(|| unix_ms().unsigned_abs() << 20);
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    FIRST.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+pub(super) fn unix_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The state is a set of counts: a panic while it was held leaves nothing half done that matters
+/// more than going on.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

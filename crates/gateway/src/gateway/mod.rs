@@ -1,0 +1,331 @@
+//! `Gateway`: everything that listens, started as one and stopped as one.
+//!
+//! Each worker thread has a runtime of its own and a listening socket of each table, so a
+//! connection lives and dies on one thread.
+
+mod account;
+mod connection;
+mod end;
+mod listener;
+mod live;
+mod relay;
+mod upstream;
+
+use crate::record::Recorder;
+use live::{Order, Registry};
+use segwan::{Acceptor, Connector, Credentials, Expected, TlsFloor, Trust};
+use segwan_core::contract::Contract;
+use segwan_core::limits::Limits;
+use segwan_core::policy::Policy;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+pub use live::{Counts, LiveStatus};
+pub use upstream::{Upstream, UpstreamError};
+
+/// What is looked at in the messages of a connection.
+#[derive(Clone)]
+pub enum Inspection {
+    /// Nothing: bytes pass as they are.
+    Raw,
+    /// Every message, in both directions.
+    Contract(Arc<Contract>),
+}
+
+impl Inspection {
+    /// The contract that messages meet; none where nothing is looked at.
+    #[must_use]
+    pub fn contract(&self) -> Option<&Arc<Contract>> {
+        match self {
+            Self::Raw => None,
+            Self::Contract(contract) => Some(contract),
+        }
+    }
+}
+
+/// A protected service: TLS and an identity outside, a plain service behind.
+pub struct ServicePlan {
+    /// Name of its table.
+    pub name: String,
+    /// Where peers connect.
+    pub listen: SocketAddr,
+    /// Where the service is.
+    pub upstream: Upstream,
+    /// What is looked at.
+    pub inspection: Inspection,
+    /// Who may connect, and who may do what.
+    pub policy: Arc<Policy>,
+    /// Also record every message that is let through.
+    pub record_cleared: bool,
+    /// Waits and numbers.
+    pub limits: Limits,
+    /// What it shows.
+    pub credentials: Arc<Credentials>,
+    /// Whom it believes.
+    pub trust: Arc<Trust>,
+    /// Least TLS version.
+    pub tls: TlsFloor,
+}
+
+/// A client half: a plain client inside, TLS and an identity towards the far side.
+pub struct ClientPlan {
+    /// Name of its table.
+    pub name: String,
+    /// Where the plain client connects.
+    pub listen: SocketAddr,
+    /// Where the far side is: `host:port`, tried in this order.
+    pub connect: Vec<String>,
+    /// Who the far side must be.
+    pub expected: Expected,
+    /// What is looked at.
+    pub inspection: Inspection,
+    /// Waits and numbers.
+    pub limits: Limits,
+    /// What it shows.
+    pub credentials: Arc<Credentials>,
+    /// Whom it believes.
+    pub trust: Arc<Trust>,
+    /// Least TLS version.
+    pub tls: TlsFloor,
+}
+
+/// One table at work.
+struct Gate {
+    name: String,
+    mode: Mode,
+    inspection: Inspection,
+    record_cleared: bool,
+    limits: Limits,
+    credentials: Arc<Credentials>,
+    registry: Arc<Registry>,
+    recorder: Recorder,
+}
+
+enum Mode {
+    Service { acceptor: Acceptor, upstream: Upstream, policy: Arc<Policy> },
+    Client { connector: Connector, connect: Vec<String> },
+}
+
+/// A running gateway.
+pub struct Gateway {
+    gates: Vec<(Arc<Gate>, SocketAddr)>,
+    accepting: CancellationToken,
+    running: CancellationToken,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// One table, as `segwan status` shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GateStatus {
+    /// Name of the table.
+    pub name: String,
+    /// `service` or `client`.
+    pub mode: &'static str,
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Where it leads.
+    pub to: String,
+    /// Name of the contract; none for `contract = "raw"`.
+    pub contract: Option<String>,
+    /// Its numbers.
+    pub counts: Counts,
+}
+
+impl Gateway {
+    /// Binds every address, or none, and serves on `threads` threads.
+    ///
+    /// # Errors
+    /// If an address cannot be bound or TLS refuses the settings; then nothing listens.
+    pub fn start(
+        services: Vec<ServicePlan>,
+        clients: Vec<ClientPlan>,
+        recorder: &Recorder,
+        threads: usize,
+    ) -> io::Result<Self> {
+        let threads = threads.max(1);
+        let share = descriptors() / (services.len() + clients.len()).max(1);
+        let mut gates = Vec::new();
+        let mut sockets = Vec::new();
+        for plan in services {
+            let (listeners, address) = bind(&plan.name, plan.listen, threads)?;
+            gates.push((Arc::new(Gate::service(plan, recorder, share)?), address));
+            sockets.push(listeners);
+        }
+        for plan in clients {
+            let (listeners, address) = bind(&plan.name, plan.listen, threads)?;
+            gates.push((Arc::new(Gate::client(plan, recorder, share)?), address));
+            sockets.push(listeners);
+        }
+        let mut gateway = Self {
+            gates,
+            accepting: CancellationToken::new(),
+            running: CancellationToken::new(),
+            threads: Vec::new(),
+        };
+        for number in 0..threads {
+            let mine = sockets.iter_mut().filter_map(Vec::pop);
+            let work = gateway.gates.iter().map(|(gate, _)| gate.clone()).zip(mine).collect();
+            gateway.spawn(number, work)?;
+        }
+        Ok(gateway)
+    }
+
+    /// Where each table listens, with the port that port 0 became.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<(String, SocketAddr)> {
+        self.gates.iter().map(|(gate, address)| (gate.name.clone(), *address)).collect()
+    }
+
+    /// A look at every table, with at most `list` live connections of each.
+    #[must_use]
+    pub fn status(&self, list: usize) -> Vec<GateStatus> {
+        let status = |(gate, address): &(Arc<Gate>, SocketAddr)| {
+            let (mode, to) = match &gate.mode {
+                Mode::Service { upstream, .. } => ("service", upstream.to_string()),
+                Mode::Client { connect, .. } => ("client", connect.join(", ")),
+            };
+            GateStatus {
+                name: gate.name.clone(),
+                mode,
+                listen: *address,
+                to,
+                contract: gate.inspection.contract().map(|contract| contract.name().to_owned()),
+                counts: gate.registry.counts(list),
+            }
+        };
+        self.gates.iter().map(status).collect()
+    }
+
+    /// Accepts no more, and waits for connections to end; whether all did within `wait`.
+    pub async fn drain(&self, wait: Duration) -> bool {
+        self.accepting.cancel();
+        self.tell_all(Order::Drain);
+        tokio::time::timeout(wait, self.empty()).await.is_ok()
+    }
+
+    /// Ends every connection now.
+    pub async fn cut(&self) {
+        self.accepting.cancel();
+        self.tell_all(Order::Cut);
+        let _ = tokio::time::timeout(LAST, self.empty()).await;
+        self.running.cancel();
+    }
+
+    fn tell_all(&self, order: Order) {
+        for (gate, _) in &self.gates {
+            gate.registry.tell_all(order);
+        }
+    }
+
+    async fn empty(&self) {
+        for (gate, _) in &self.gates {
+            gate.registry.empty().await;
+        }
+    }
+
+    fn spawn(&mut self, number: usize, work: Vec<(Arc<Gate>, TcpListener)>) -> io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let accepting = self.accepting.clone();
+        let running = self.running.clone();
+        let gates: Vec<_> = work.iter().map(|(gate, _)| gate.clone()).collect();
+        let serve = move || {
+            runtime.block_on(async move {
+                for (gate, listener) in work {
+                    tokio::spawn(listener::run(gate, listener, accepting.clone()));
+                }
+                running.cancelled().await;
+                // What was told to end may still say so.
+                for gate in gates {
+                    let _ = tokio::time::timeout(LAST, gate.registry.empty()).await;
+                }
+            });
+        };
+        let thread = std::thread::Builder::new().name(format!("segwan-{number}")).spawn(serve)?;
+        self.threads.push(thread);
+        Ok(())
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.accepting.cancel();
+        self.tell_all(Order::Cut);
+        self.running.cancel();
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Gate {
+    fn service(plan: ServicePlan, recorder: &Recorder, share: usize) -> io::Result<Self> {
+        let acceptor = Acceptor::new(plan.credentials.clone(), plan.trust, plan.tls)
+            .map_err(io::Error::other)?;
+        let limits = within(plan.limits, share);
+        Ok(Self {
+            name: plan.name,
+            mode: Mode::Service { acceptor, upstream: plan.upstream, policy: plan.policy },
+            inspection: plan.inspection,
+            record_cleared: plan.record_cleared,
+            registry: Registry::new(limits.clone()),
+            limits,
+            credentials: plan.credentials,
+            recorder: recorder.clone(),
+        })
+    }
+
+    fn client(plan: ClientPlan, recorder: &Recorder, share: usize) -> io::Result<Self> {
+        let connector =
+            Connector::new(plan.credentials.clone(), plan.trust, plan.expected, plan.tls)
+                .map_err(io::Error::other)?;
+        let limits = within(plan.limits, share);
+        Ok(Self {
+            name: plan.name,
+            mode: Mode::Client { connector, connect: plan.connect },
+            inspection: plan.inspection,
+            record_cleared: false,
+            registry: Registry::new(limits.clone()),
+            limits,
+            credentials: plan.credentials,
+            recorder: recorder.clone(),
+        })
+    }
+}
+
+fn bind(
+    name: &str,
+    address: SocketAddr,
+    count: usize,
+) -> io::Result<(Vec<TcpListener>, SocketAddr)> {
+    listener::bind(address, count).map_err(|error| {
+        let what = match error.kind() {
+            io::ErrorKind::AddrInUse => "is in use already".to_owned(),
+            io::ErrorKind::PermissionDenied => "needs a right that this user has not".to_owned(),
+            io::ErrorKind::AddrNotAvailable => "is no address of this host".to_owned(),
+            _ => format!("cannot be bound: {error}"),
+        };
+        io::Error::new(error.kind(), format!("`{name}`: address `{address}` {what}"))
+    })
+}
+
+/// Raises the descriptors of this process to what it may have; half of them, less what the rest
+/// needs, are connections.
+fn descriptors() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(most.saturating_sub(128) / 2).unwrap_or(usize::MAX).max(1)
+}
+
+fn within(mut limits: Limits, share: usize) -> Limits {
+    limits.max_connections = limits.max_connections.min(share);
+    limits
+}
+
+/// How long a cut may take to reach every connection.
+const LAST: Duration = Duration::from_secs(2);

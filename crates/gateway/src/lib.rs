@@ -1,0 +1,16 @@
+//! The gateway behind the binary `segwan`: it listens, relays, records and shows.
+
+pub mod admin;
+pub mod audit;
+pub mod ca;
+pub mod check;
+pub mod cli;
+pub mod config;
+pub mod explain;
+pub mod failure;
+pub mod gateway;
+mod http;
+pub mod metrics;
+pub mod process;
+pub mod record;
+pub mod status;

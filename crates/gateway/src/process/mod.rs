@@ -1,0 +1,341 @@
+//! `Process`: everything that a configuration asks for, started in order and stopped in order.
+//!
+//! Order of the start: state and its lock, the record, the Authority and the identities, the
+//! listeners, and at the end whoever asks how things stand. On any error nothing listens.
+
+mod authority;
+mod identities;
+
+pub use authority::{AuthorityAtWork, TOKEN_LIFETIME};
+
+use crate::audit::AuditLog;
+use crate::cli::{Exit, Failure};
+use crate::config::{self, Client, Config, Service};
+use crate::explain::Rules;
+use crate::gateway::{ClientPlan, Gateway, ServicePlan};
+use crate::metrics::Metrics;
+use crate::record::Recorder;
+use crate::{admin, ca};
+use identities::{Identities, Shown};
+use segwan::Agent;
+use segwan_core::audit::{Event, EventKind};
+use segwan_core::finding::Finding;
+use segwan_core::policy::Policy;
+use segwan_pki::directory::StateDir;
+use segwan_pki::enrollment::Token;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// What a running process shows to its admin socket.
+pub struct Running {
+    /// All listeners.
+    pub gateway: Gateway,
+    /// The Authority, if it runs here.
+    pub authority: Option<AuthorityAtWork>,
+    /// Identities that are kept fresh here.
+    pub agents: Vec<Arc<Agent>>,
+    /// What decides at each service.
+    pub rules: Vec<Rules>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Where events go.
+    pub recorder: Recorder,
+    /// When it started, Unix milliseconds.
+    pub started_ms: i64,
+}
+
+/// A process at work, with what has to be ended in order.
+pub struct Process {
+    running: Arc<Running>,
+    /// Tokens that were made at this start, each for a name that nobody had registered before.
+    tokens: Vec<Token>,
+    /// Warnings of policies.
+    warnings: Vec<Finding>,
+    recorder: Recorder,
+    audit: AuditLog,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    socket: PathBuf,
+    drain_timeout: Duration,
+    // Last: the lock of the state directory outlives everything that writes there.
+    _state: StateDir,
+}
+
+impl Process {
+    /// Starts what `config` asks for. `enrolled` are identities that have just joined.
+    ///
+    /// # Errors
+    /// If anything of it cannot be: then nothing listens, and the state is as whole as before.
+    pub async fn start(
+        state: StateDir,
+        config: Config,
+        enrolled: Vec<Agent>,
+    ) -> Result<Self, Failure> {
+        let services = config.services.iter().map(|service| service.name.clone());
+        let names = services.chain(config.clients.iter().map(|client| client.name.clone()));
+        let metrics = Arc::new(Metrics::for_services(names));
+        let (recorder, audit) = AuditLog::open(&state.audit(), metrics.clone())
+            .map_err(|error| Failure::cannot_start(error.to_string()))?;
+        let opened = match &config.authority {
+            Some(wanted) => Some(authority::open(&state, wanted, &config).await?),
+            None => None,
+        };
+        let mut identities = Identities::new(&state, opened.as_ref(), enrolled);
+        let plans = Plans::of(&config, &mut identities).await?;
+        let acceptor = identities.of_authority().await?;
+        let agents = identities.into_agents();
+
+        let gateway = Gateway::start(plans.services, plans.clients, &recorder, config.threads)
+            .map_err(|error| Failure::cannot_start(error.to_string()))?;
+        let tokens = match &opened {
+            Some(opened) => opened.register(&config, &gateway.addresses()).await?,
+            None => Vec::new(),
+        };
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        for agent in &agents {
+            let (agent, stop) = (agent.clone(), stop.clone());
+            tasks.spawn(async move { agent.keep_fresh(stop).await });
+        }
+        let mut at_work = None;
+        if let (Some(opened), Some(acceptor)) = (opened, acceptor) {
+            let (at, listener) = opened.at_work();
+            let serving =
+                ca::serve(at.authority.clone(), acceptor, listener, recorder.clone(), stop.clone());
+            tasks.spawn(async move {
+                if let Err(error) = serving.await {
+                    tracing::error!("the Authority's port cannot be served: {error}");
+                }
+            });
+            at_work = Some(at);
+        }
+        let socket = state.admin_socket();
+        let running = Running {
+            gateway,
+            authority: at_work,
+            agents,
+            rules: plans.rules,
+            metrics,
+            recorder: recorder.clone(),
+            started_ms: now_ms(),
+        };
+        let process = Self {
+            running: Arc::new(running),
+            tokens,
+            warnings: plans.warnings,
+            recorder,
+            audit,
+            tasks,
+            stop,
+            socket,
+            drain_timeout: config.drain_timeout,
+            _state: state,
+        };
+        if let Err(failure) = process.open_admin(config.admin).await {
+            process.stop().await;
+            return Err(failure);
+        }
+        process.record_start();
+        Ok(process)
+    }
+
+    async fn open_admin(&self, address: Option<SocketAddr>) -> Result<(), Failure> {
+        let unusable = |what: String, error: std::io::Error| {
+            Failure::cannot_start(format!("{what} cannot be used: {error}"))
+        };
+        let socket = admin::socket::bind(&self.socket)
+            .map_err(|error| unusable(format!("`{}`", self.socket.display()), error))?;
+        let listener = match address {
+            Some(address) => {
+                let bound = tokio::net::TcpListener::bind(address).await;
+                Some(bound.map_err(|e| unusable(format!("the admin address `{address}`"), e))?)
+            }
+            None => None,
+        };
+        let (running, stop) = (self.running.clone(), self.stop.clone());
+        self.tasks.spawn(admin::serve(running, socket, listener, stop));
+        Ok(())
+    }
+
+    /// One event for each listener: what began to serve.
+    fn record_start(&self) {
+        for gate in self.running.gateway.status(0) {
+            let mut event = Event::new(EventKind::Started);
+            event.sentence = format!("{} {} → {}", gate.mode, gate.listen, gate.to);
+            event.service = gate.name;
+            event.contract = gate.contract;
+            self.recorder.record(event);
+        }
+    }
+
+    /// What runs.
+    #[must_use]
+    pub fn running(&self) -> &Arc<Running> {
+        &self.running
+    }
+
+    /// Tokens that were made at this start; each is told once.
+    pub fn take_tokens(&mut self) -> Vec<Token> {
+        std::mem::take(&mut self.tokens)
+    }
+
+    /// Warnings of policies.
+    #[must_use]
+    pub fn warnings(&self) -> &[Finding] {
+        &self.warnings
+    }
+
+    /// Serves until SIGTERM or SIGINT, then drains; a second signal ends every connection at once.
+    pub async fn serve(self, mut signals: Signals) -> Exit {
+        signals.next().await;
+        let gates = self.running.gateway.status(0);
+        let open: usize = gates.iter().map(|gate| gate.counts.connections).sum();
+        tracing::info!("stopping; {open} connections are open, a second signal ends them at once");
+        let drained = tokio::select! {
+            drained = self.running.gateway.drain(self.drain_timeout) => drained,
+            () = signals.next() => false,
+        };
+        self.end(!drained).await;
+        if drained { Exit::Done } else { Exit::DrainedLate }
+    }
+
+    /// Ends everything now.
+    pub async fn stop(self) {
+        self.end(true).await;
+    }
+
+    async fn end(self, cut: bool) {
+        let Self { running, recorder, audit, tasks, stop, socket, _state, .. } = self;
+        if cut {
+            running.gateway.cut().await;
+        }
+        let mut event = Event::new(EventKind::Stopped);
+        event.sentence = if cut { "connections were cut" } else { "" }.to_owned();
+        recorder.record(event);
+        stop.cancel();
+        tasks.close();
+        let _ = tokio::time::timeout(Duration::from_secs(5), tasks.wait()).await;
+        if let Some(at_work) = &running.authority {
+            at_work.authority.close().await;
+        }
+        let _ = std::fs::remove_file(socket);
+        // The gateway's threads are joined off the runtime, and the record is written last.
+        let ended = tokio::task::spawn_blocking(move || {
+            drop(running);
+            drop(recorder);
+            audit.close();
+        });
+        let _ = tokio::time::timeout(Duration::from_secs(10), ended).await;
+    }
+}
+
+/// What the listeners are made from.
+struct Plans {
+    services: Vec<ServicePlan>,
+    clients: Vec<ClientPlan>,
+    rules: Vec<Rules>,
+    warnings: Vec<Finding>,
+}
+
+impl Plans {
+    async fn of(config: &Config, identities: &mut Identities<'_>) -> Result<Self, Failure> {
+        let (services, clients) = (Vec::new(), Vec::new());
+        let mut plans = Self { services, clients, rules: Vec::new(), warnings: Vec::new() };
+        for service in &config.services {
+            let (policy, warnings) = config::policy(service)?;
+            plans.warnings.extend(warnings);
+            let policy = Arc::new(policy);
+            plans.rules.push(Rules {
+                service: service.name.clone(),
+                inspection: service.inspection.clone(),
+                policy: policy.clone(),
+                limits: service.limits.clone(),
+            });
+            let shown = identities.of_service(service).await?;
+            plans.services.push(service_plan(service.clone(), policy, shown));
+        }
+        for client in &config.clients {
+            let shown = identities.of_client(client).await?;
+            plans.clients.push(client_plan(client.clone(), shown));
+        }
+        Ok(plans)
+    }
+}
+
+fn service_plan(service: Service, policy: Arc<Policy>, shown: Shown) -> ServicePlan {
+    ServicePlan {
+        name: service.name,
+        listen: service.listen,
+        upstream: service.upstream,
+        inspection: service.inspection,
+        policy,
+        record_cleared: service.audit_all,
+        limits: service.limits,
+        credentials: shown.credentials,
+        trust: shown.trust,
+        tls: service.tls,
+    }
+}
+
+fn client_plan(client: Client, shown: Shown) -> ClientPlan {
+    ClientPlan {
+        name: client.name,
+        listen: client.listen,
+        connect: client.connect,
+        expected: client.peer,
+        inspection: client.inspection,
+        limits: client.limits,
+        credentials: shown.credentials,
+        trust: shown.trust,
+        tls: client.tls,
+    }
+}
+
+/// SIGTERM and SIGINT as one stream, heard from its making on. SIGHUP is heard and changes
+/// nothing: a terminal that closes does not end the gateway.
+pub struct Signals {
+    term: tokio::signal::unix::Signal,
+    int: tokio::signal::unix::Signal,
+    hup: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn listen() -> Result<Self, Failure> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let listen = |kind| {
+            signal(kind)
+                .map_err(|error| Failure::cannot_start(format!("signals cannot be heard: {error}")))
+        };
+        Ok(Self {
+            term: listen(SignalKind::terminate())?,
+            int: listen(SignalKind::interrupt())?,
+            hup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for the next one that means to stop.
+    pub async fn next(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.term.recv() => return,
+                _ = self.int.recv() => return,
+                _ = self.hup.recv() => {
+                    tracing::warn!("SIGHUP changes nothing: a changed configuration needs a restart");
+                }
+            }
+        }
+    }
+}
+
+/// The wall clock, Unix milliseconds.
+pub(crate) fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
