@@ -32,7 +32,7 @@ PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "ex
 
 
 def with_free_ports(text):
-    """The page with each port of 127.0.0.1 in place of which it names."""
+    """The page with a free port in the place of each port of 127.0.0.1 that it names."""
     held, ports = [], {}
     for port in set(PORT.findall(text)):
         held.append(socket.create_server(("127.0.0.1", 0)))
