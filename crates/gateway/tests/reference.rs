@@ -105,8 +105,7 @@ fn every_command_has_its_section() {
     let help = String::from_utf8(help.stdout).unwrap();
     let commands = help.split("\nCommands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
     let text = page("commands.md");
-    let sections: BTreeSet<String> =
-        headings(&text, "##").into_iter().map(str::to_owned).collect();
+    let sections: BTreeSet<String> = headings(&text, "##").into_iter().map(str::to_owned).collect();
     let mut seen = 0;
     for command in commands.lines().filter_map(|line| line.split_whitespace().next()) {
         assert!(sections.contains(&format!("segwan {command}")), "no section of `{command}`");
