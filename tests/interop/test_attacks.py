@@ -58,8 +58,7 @@ class Attacks(unittest.TestCase):
                 raise ssl.SSLError("closed without an alert")
         alert = "CERTIFICATE_REQUIRED" if reason == "certificate_required" else "ACCESS_DENIED"
         self.assertIn(alert, str(caught.exception).upper().replace(" ", "_"))
-        event = self.gateway.event(event="refused", reason=reason)
-        self.assertGreater(len(self.gateway.audit()), seen)
+        event = self.gateway.event(after=seen, event="refused", reason=reason)
         self.assertTrue(event["sentence"])
         return event
 

@@ -17,7 +17,7 @@ def naughty():
     listed = Path(os.environ.get("BLNS", ""))
     strings = json.loads(listed.read_text()) if listed.is_file() else []
     digits = [chr(code) for code in range(0x110000) if chr(code).isnumeric() and not 48 <= code <= 57]
-    more = [*digits[:: max(1, len(digits) // 400)], *(mark + "5" for mark in "+ \t\0\v\u3000_"), "5" * 4301, "0x5", "५" * 9]
+    more = [*digits[::3], *(mark + "5" for mark in "+ \t\0\v\u3000_"), "5" * 4301, "0x5", "५" * 9]
     return [*strings, *more]
 
 

@@ -154,10 +154,10 @@ class Running:
         lines = (self.state / "audit/audit.jsonl").read_text().splitlines()
         return [json.loads(line) for line in lines]
 
-    def event(self, **wanted):
-        """Waits for an event with these values; gives it."""
+    def event(self, after=0, **wanted):
+        """Waits for an event with these values behind the first `after`; gives it."""
         def look():
-            for event in self.audit():
+            for event in self.audit()[after:]:
                 if all(event.get(key) == value for key, value in wanted.items()):
                     return event
         return eventually(f"an event with {wanted}", look)
