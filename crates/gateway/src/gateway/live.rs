@@ -55,15 +55,16 @@ impl Live {
         }
     }
 
-    /// Has `waker` called at the next order.
+    /// Has `waker` called at every order from now on.
     pub(super) fn listen(&self, waker: &Waker) {
         *lock(&self.waker) = Some(waker.clone());
     }
 
     fn tell(&self, order: Order) {
         self.order.fetch_max(order as u8, Ordering::AcqRel);
-        if let Some(waker) = lock(&self.waker).take() {
-            waker.wake();
+        // It stays: a drain may be followed by a cut.
+        if let Some(waker) = &*lock(&self.waker) {
+            waker.wake_by_ref();
         }
     }
 }
@@ -366,4 +367,34 @@ pub(super) fn unix_ms() -> i64 {
 /// more than going on.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Wake;
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    // ADV-12
+    #[test]
+    fn a_connection_that_was_told_to_drain_is_woken_again_for_the_cut() {
+        let registry = Registry::new(Limits::default());
+        let arriving = registry.arrive(SocketAddr::from(([127, 0, 0, 1], 9))).unwrap();
+        let woken = Arc::new(Woken::default());
+        arriving.live.listen(&Waker::from(woken.clone()));
+        for (order, times) in [(Order::Drain, 1), (Order::Cut, 2)] {
+            registry.tell_all(order);
+            assert_eq!(arriving.live.order(), Some(order));
+            assert_eq!(woken.0.load(Ordering::Relaxed), times);
+        }
+    }
 }
