@@ -18,7 +18,7 @@ use crate::contract::{Contract, Side};
 use crate::limits::Limits;
 use crate::now::Now;
 use crate::policy::{DecisionCache, Permit, Policy};
-use crate::rejection::{Class, Reason};
+use crate::rejection::{Class, Reason, Violation};
 use open::Open;
 use std::ops::Range;
 use std::sync::Arc;
@@ -160,6 +160,15 @@ struct Inbound {
     /// Whether the stream ended, and in an orderly way.
     end: Option<bool>,
     finished: bool,
+}
+
+/// Whether a request may be taken.
+enum Room {
+    Free,
+    /// It waits, and is looked at again.
+    Later,
+    /// It is refused, once and for all.
+    Refused,
 }
 
 /// The client is not read any more; answers already due are delivered, then the end.
@@ -367,8 +376,19 @@ impl Session {
             self.inbound(side).scanned = scanned;
             match cut {
                 Ok(Some(frame)) => {
-                    if side == Side::Client && !self.has_room(frame.size, now, out) {
-                        break;
+                    if side == Side::Client {
+                        match self.room(frame.size, now) {
+                            Room::Free => {}
+                            Room::Later => break,
+                            Room::Refused => {
+                                self.inbound(side).begun = None;
+                                self.inbound(side).frames += 1;
+                                self.refuse_rate(now, out);
+                                self.settle(now, out);
+                                used += frame.size;
+                                continue;
+                            }
+                        }
                     }
                     let payload = rest.get(frame.payload).unwrap_or_default();
                     let whole = rest.get(..frame.size).unwrap_or_default();
@@ -408,30 +428,28 @@ impl Session {
     }
 
     /// Whether a request of this size may be taken now: a free slot, and room in its rate.
-    fn has_room(&mut self, size: usize, now: Now, out: &mut Outbox) -> bool {
+    fn room(&mut self, size: usize, now: Now) -> Room {
         if self.is_full() {
-            return false;
+            return Room::Later;
         }
-        let Some(meter) = &self.meter else { return true };
-        let contract = Arc::clone(&self.contract);
-        match contract.rates.take(&contract.limits.rate, meter, size, now.instant) {
+        let Some(meter) = &self.meter else { return Room::Free };
+        match self.contract.rates.take(&self.contract.limits.rate, meter, size, now.instant) {
             Ok(()) => {
                 self.paused_until = None;
-                true
+                Room::Free
             }
-            Err((rate, _)) if rate.refuse => {
-                let violation = crate::rejection::Violation::new(
-                    Reason::Rate,
-                    "messages come faster than the contract's rate",
-                );
-                self.refuse(Side::Client, Class::Limit, judge::Refusal::frame(violation), now, out);
-                false
-            }
+            Err((rate, _)) if rate.refuse => Room::Refused,
             Err((_, wait)) => {
                 self.paused_until = Some(now.instant + wait);
-                false
+                Room::Later
             }
         }
+    }
+
+    fn refuse_rate(&mut self, now: Now, out: &mut Outbox) {
+        let sentence = "messages come faster than the contract's rate";
+        let violation = Violation::new(Reason::Rate, sentence);
+        self.refuse(Side::Client, Class::Limit, judge::Refusal::frame(violation), now, out);
     }
 
     /// After a side's stream ended: judges what is left, then passes the end on.
@@ -484,18 +502,12 @@ impl Session {
     }
 
     /// `trust.md` section 8: the partial frame is never delivered, and both sides see a reset.
-    fn cut_inside_a_frame(
-        &mut self,
-        side: Side,
-        violation: crate::rejection::Violation,
-        now: Now,
-        out: &mut Outbox,
-    ) {
+    fn cut_inside_a_frame(&mut self, side: Side, violation: Violation, now: Now, out: &mut Outbox) {
         let (class, reason) = match side {
             Side::Client => (Class::Frame, violation.reason),
             Side::Server => (Class::Server, Reason::TruncatedAnswer),
         };
-        let violation = crate::rejection::Violation { reason, ..violation };
+        let violation = Violation { reason, ..violation };
         let sentence = violation.sentence.clone();
         self.inbound(side).frames += 1;
         self.record_refusal(side, class, &judge::Refusal::frame(violation), now, out);

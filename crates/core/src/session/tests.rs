@@ -219,6 +219,35 @@ fn what_comes_too_fast_waits_for_its_rate() {
     assert_eq!((&pair.service[..], pair.reasons.len()), (&b"1\n2\n3\n"[..], 0));
 }
 
+// CON-24: what was refused is not let through later, neither by what follows nor by the end.
+#[test]
+fn what_was_refused_for_its_rate_never_reaches_the_service() {
+    let text = ADD_TEN
+        .replace(
+            r#"{ per = "identity", messages = "20/s", burst = 40 }"#,
+            r#"{ per = "connection", messages = "2/s", burst = 2, over = "refuse" }"#,
+        )
+        .replace("[reject]", "[reject]\nlimit = { reply = \"Too fast\", then = \"continue\" }");
+    let contract = contract(&text);
+    let open = || {
+        let mut pair = Pair::with(Arc::clone(&contract), &Limits::default());
+        pair.session.meter = Some(contract.rates.meter(&contract.limits.rate, "app"));
+        pair.client(b"1\n2\n3\n").server(b"11\n12\n");
+        assert_eq!(
+            (&pair.service[..], &pair.peer[..]),
+            (&b"1\n2\n"[..], &b"11\n12\nToo fast\n"[..])
+        );
+        pair
+    };
+    let mut later = open();
+    later.wait(Duration::from_secs(1)).client(b"4\n").server(b"14\n");
+    assert_eq!((&later.service[..], later.reasons.len()), (&b"1\n2\n4\n"[..], 1));
+    assert_eq!(&later.peer[..], b"11\n12\nToo fast\n14\n");
+    let mut ending = open();
+    ending.wait(Duration::from_secs(1)).end(Side::Client, true);
+    assert_eq!((ending.fins.0, &ending.service[..], ending.ended()), (true, &b"1\n2\n"[..], None));
+}
+
 // CON-23, ADV-21, S3g: each wait at its bound, on the virtual clock.
 #[test]
 fn each_wait_ends_the_session_at_its_bound() {
