@@ -125,12 +125,15 @@ impl StateDir {
         refuse_foreign(&path)?;
         modes::private_directory(&path)?;
         let lock = lock(&path)?;
-        layout(&path)?;
+        let known = layout(&path)?;
         let directory = Self { path, _lock: Some(lock) };
         for name in ["credentials", "run", "audit"] {
             make_private(&directory.path.join(name))?;
         }
         directory.remove_leftovers()?;
+        if !known {
+            mark(&directory.path)?;
+        }
         modes::private_tree(&directory.path)?;
         Ok(directory)
     }
@@ -280,19 +283,26 @@ fn lock(path: &Path) -> Result<File, DirectoryError> {
     }
 }
 
-fn layout(path: &Path) -> Result<(), DirectoryError> {
+/// Refuses the layout of another version; a directory without one is new, or not yet made.
+fn layout(path: &Path) -> Result<bool, DirectoryError> {
     let place = path.join("VERSION");
     match std::fs::read_to_string(&place) {
-        Ok(text) if text.trim() == VERSION => Ok(()),
+        Ok(text) if text.trim() == VERSION => Ok(true),
         Ok(text) => {
             let other = text.trim().chars().take(20).collect();
             Err(DirectoryError::Layout(path.display().to_string(), other))
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            write_private(&place, format!("{VERSION}\n").as_bytes())
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(DirectoryError::io(&place, &error)),
     }
+}
+
+/// Writes the layout under another name first: what a full disk leaves of it is no layout.
+fn mark(path: &Path) -> Result<(), DirectoryError> {
+    let (part, place) = (path.join("VERSION.tmp"), path.join("VERSION"));
+    write_private(&part, format!("{VERSION}\n").as_bytes())?;
+    std::fs::rename(&part, &place).map_err(|e| DirectoryError::io(&place, &e))?;
+    sync(path)
 }
 
 #[cfg(test)]

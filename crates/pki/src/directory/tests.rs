@@ -55,6 +55,20 @@ fn a_new_state_directory_is_private_and_has_one_owner() {
     assert!(StateDir::open(&path).is_ok());
 }
 
+// PKI-02: as a full disk or a kill at the very first start leaves it.
+#[test]
+fn a_layout_that_was_only_half_written_is_written_again() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("state");
+    make_private(&path).unwrap();
+    write_private(&path.join("VERSION.tmp"), b"").unwrap();
+    assert!(StateDir::open_shared(&path).is_ok());
+    assert!(!path.join("VERSION").exists(), "looking at a directory leaves nothing there");
+    drop(StateDir::open(&path).unwrap());
+    assert_eq!(std::fs::read(path.join("VERSION")).unwrap(), b"1\n");
+    assert!(!path.join("VERSION.tmp").exists());
+}
+
 // PKI-04
 #[test]
 fn a_directory_that_is_somebody_elses_is_refused() {
