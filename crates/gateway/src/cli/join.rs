@@ -69,8 +69,14 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
     };
     let state = StateDir::open(&global.state_dir(None)?)?;
     runtime()?.block_on(async {
-        let signals = Signals::listen()?;
-        let agent = enrolled(args, token.as_ref(), &state).await?;
+        let mut signals = Signals::listen()?;
+        let agent = tokio::select! {
+            agent = enrolled(args, token.as_ref(), &state) => agent?,
+            () = signals.next() => {
+                return Err(Failure::refused("stopped before it had enrolled")
+                    .hint("the same command goes on where this one stopped"));
+            }
+        };
         let identity = agent.identity().to_string();
         let Some(listen) = args.listen else {
             let place = state.credentials(&args.name).path().join("current");
