@@ -129,8 +129,8 @@ async fn the_address_answers_health_and_metrics_and_nothing_else() {
     let world = World::new(false, BOUNDS).await;
     assert!(world.ask_address("GET /health").await.starts_with("HTTP/1.1 200 "));
     let metrics = world.ask_address("GET /metrics").await;
-    assert!(metrics.contains("text/plain; version=0.0.4"), "{metrics}");
-    assert!(metrics.contains("# TYPE segwan_connections gauge"), "{metrics}");
+    assert!(metrics.contains(crate::metrics::CONTENT_TYPE), "{metrics}");
+    assert!(metrics.contains("# TYPE segwan_build info"), "{metrics}");
     for (path, _) in routes::of_operator() {
         for method in ["GET", "POST"] {
             let answer = world.ask_address(&format!("{method} {path}")).await;
