@@ -83,7 +83,8 @@ impl End {
             }
         };
         if read == 0 {
-            let lost = self.deaf == Some(io::ErrorKind::ConnectionReset);
+            // A write that failed for any other reason than a closed end tells of a lost one.
+            let lost = self.deaf.is_some_and(|why| why != io::ErrorKind::BrokenPipe);
             self.ended = Some(match &self.records {
                 _ if lost => Ended::Reset,
                 None => Ended::Clean,

@@ -91,7 +91,15 @@ impl<'a> Identities<'a> {
             return Ok(known.clone());
         }
         let store = self.state.credentials(name);
-        let elsewhere = store.current()?.is_some_and(|stored| !stored.meta.authority.is_empty());
+        let stored = store.current().map_err(|error| match self.authority {
+            // Another Authority is the last thing that is wanted here.
+            Some(_) => Failure::cannot_start(error.to_string()).hint(format!(
+                "remove `{}`; the Authority of this state issues anew",
+                store.path().display()
+            )),
+            None => error.into(),
+        })?;
+        let elsewhere = stored.is_some_and(|stored| !stored.meta.authority.is_empty());
         let agent = match self.authority {
             Some(opened) if !elsewhere => {
                 opened.know(name, profile).await?;
