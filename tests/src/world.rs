@@ -1,0 +1,345 @@
+//! `World`: a gateway in this process, with the limits and rules of one test, and its record.
+
+use crate::eventually;
+use crate::peer::Peer;
+use crate::pki::{DOMAIN, Leaf, Pki};
+use segwan::{Expected, TlsFloor};
+use segwan_core::audit::{Event, EventKind};
+use segwan_core::contract::Contract;
+use segwan_core::limits::Limits;
+use segwan_core::policy::{Policy, PolicySource};
+use segwan_core::rejection::Reason;
+use segwan_gateway::gateway::{ClientPlan, GateStatus, Gateway, Inspection, ServicePlan, Upstream};
+use segwan_gateway::record::Recorder;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// The article's contract, as it is shipped.
+pub const ADD_TEN: &str = include_str!("../../examples/article/add-ten.toml");
+
+/// `app` may do everything, `guest` may connect, nobody else may anything.
+pub const POLICY: &str = r#"
+@id("app-connects")
+permit (principal == Peer::"spiffe://shop.test/app", action == Action::"connect",
+        resource == Service::"calculator");
+@id("guest-connects")
+permit (principal == Peer::"spiffe://shop.test/guest", action == Action::"connect",
+        resource == Service::"calculator");
+"#;
+const APP: &str = r#"
+@id("app-adds")
+permit (principal == Peer::"spiffe://shop.test/app", action == Action::"add",
+        resource == Service::"calculator");
+"#;
+
+/// A running gateway, and whom it believes. It ends when it is dropped.
+pub struct World {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Who may connect.
+    pub app: Leaf,
+    /// Whose root is believed.
+    pub pki: Arc<Pki>,
+    gateway: Option<Gateway>,
+    events: Arc<Mutex<Vec<Event>>>,
+    writer: Option<JoinHandle<()>>,
+    runtime: tokio::runtime::Runtime,
+}
+
+/// What a world is to be.
+pub struct Plan {
+    pki: Arc<Pki>,
+    contract: Option<String>,
+    limits: Limits,
+    tls: TlsFloor,
+    threads: usize,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self::raw()
+    }
+}
+
+impl Plan {
+    /// A gateway that looks at no byte.
+    #[must_use]
+    pub fn raw() -> Self {
+        Self {
+            pki: Arc::new(Pki::new()),
+            contract: None,
+            limits: Limits::default(),
+            tls: TlsFloor::V13,
+            threads: 2,
+        }
+    }
+
+    /// A gateway under a contract.
+    #[must_use]
+    pub fn under(contract: &str) -> Self {
+        Self { contract: Some(contract.to_owned()), ..Self::raw() }
+    }
+
+    /// Under the article's contract.
+    #[must_use]
+    pub fn add_ten() -> Self {
+        Self::under(ADD_TEN)
+    }
+
+    /// Under the article's contract, without a rate and with as many refusals as one likes.
+    #[must_use]
+    pub fn patient_add_ten() -> Self {
+        let rate = ADD_TEN.lines().find(|line| line.starts_with("rate")).unwrap_or_default();
+        let text = ADD_TEN.replace(rate, "").replace(", max = 3", ", max = 1000000");
+        // Its vectors say what the shipped one does at the fourth refusal.
+        let vectors = text.find("[[test]]").unwrap_or(text.len());
+        Self::under(&text[..vectors])
+    }
+
+    /// With other limits.
+    #[must_use]
+    pub fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
+        change(&mut self.limits);
+        self
+    }
+
+    /// With TLS 1.2.
+    #[must_use]
+    pub fn tls_12(mut self) -> Self {
+        self.tls = TlsFloor::V12;
+        self
+    }
+
+    /// Whose root is believed.
+    #[must_use]
+    pub fn pki(&self) -> Arc<Pki> {
+        self.pki.clone()
+    }
+
+    /// Starts it before a plain service.
+    ///
+    /// # Panics
+    /// If something of it is wrong.
+    #[must_use]
+    pub fn before(self, upstream: SocketAddr) -> World {
+        let inspection = self.inspection();
+        let actions = inspection.contract().map(|contract| contract.actions()).unwrap_or_default();
+        let text = if inspection.contract().is_some() {
+            format!("{POLICY}{APP}")
+        } else {
+            POLICY.to_owned()
+        };
+        let policy = PolicySource { file: "calculator.cedar".to_owned(), text };
+        let (policy, _) = Policy::compile("calculator", &actions, &[], &[policy])
+            .map_err(|findings| segwan::report(&findings))
+            .expect("a policy");
+        let plan = ServicePlan {
+            name: "calculator".to_owned(),
+            listen: loopback(),
+            upstream: Upstream::Tcp(upstream),
+            inspection,
+            policy: Arc::new(policy),
+            record_cleared: false,
+            limits: self.limits.clone(),
+            credentials: self.pki.service("calculator").credentials(),
+            trust: self.pki.trust(),
+            tls: self.tls,
+        };
+        self.start(vec![plan], Vec::new())
+    }
+
+    /// Starts a client half towards a TLS server that must be `calculator`.
+    ///
+    /// # Panics
+    /// If something of it is wrong.
+    #[must_use]
+    pub fn towards(self, far: SocketAddr) -> World {
+        let expected = format!("spiffe://{DOMAIN}/calculator").parse().expect("an identity");
+        let plan = ClientPlan {
+            name: "calculator".to_owned(),
+            listen: loopback(),
+            connect: vec![far.to_string()],
+            expected: Expected::one(expected),
+            inspection: self.inspection(),
+            limits: self.limits.clone(),
+            credentials: self.pki.client("app").credentials(),
+            trust: self.pki.trust(),
+            tls: self.tls,
+        };
+        self.start(Vec::new(), vec![plan])
+    }
+
+    fn inspection(&self) -> Inspection {
+        let Some(text) = &self.contract else { return Inspection::Raw };
+        let alone = |_: &str| Err("there is no other file".to_owned());
+        let loaded = Contract::load("contract.toml", text, &alone);
+        let (contract, _) = loaded.map_err(|f| segwan::report(&f)).expect("a contract");
+        Inspection::Contract(contract)
+    }
+
+    fn start(self, services: Vec<ServicePlan>, clients: Vec<ClientPlan>) -> World {
+        let (recorder, queue) = Recorder::new(64 * 1024);
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let writer = {
+            let events = events.clone();
+            std::thread::spawn(move || {
+                for event in queue {
+                    events.lock().expect("a list").push(event);
+                }
+            })
+        };
+        let gateway = Gateway::start(services, clients, &recorder, self.threads).expect("a start");
+        let address = gateway.addresses().first().expect("a listener").1;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        World {
+            address,
+            app: self.pki.client("app"),
+            pki: self.pki,
+            gateway: Some(gateway),
+            events,
+            writer: Some(writer),
+            runtime: runtime.expect("a runtime"),
+        }
+    }
+}
+
+impl World {
+    /// A connection of `app`.
+    #[must_use]
+    pub fn app(&self) -> Peer {
+        Peer::connect(self.address, Some(&self.app))
+    }
+
+    /// A connection of `guest`, who may connect and nothing else.
+    #[must_use]
+    pub fn guest(&self) -> Peer {
+        Peer::connect(self.address, Some(&self.pki.client("guest")))
+    }
+
+    /// What is on record until now.
+    ///
+    /// # Panics
+    /// If the writing thread did.
+    #[must_use]
+    pub fn events(&self) -> Vec<Event> {
+        self.events.lock().expect("a list").clone()
+    }
+
+    /// Waits for `count` connections to have ended, by an event each; gives these.
+    ///
+    /// # Panics
+    /// If there are more, or not as many in time.
+    #[must_use]
+    pub fn ended(&self, count: usize) -> Vec<Event> {
+        let kinds = [EventKind::Closed, EventKind::Refused];
+        let ended = || {
+            let mut events = self.events();
+            events.retain(|event| kinds.contains(&event.event));
+            events
+        };
+        let what = format!("{count} ended connections");
+        let found = eventually(&what, || Some(ended()).filter(|found| found.len() >= count));
+        crate::pause(Duration::from_millis(20));
+        assert_eq!(ended().len(), count, "one closing event each: {:#?}", ended());
+        found
+    }
+
+    /// Waits for the only connection to have ended; why it did, and the sentence.
+    ///
+    /// # Panics
+    /// If there was another, or it does not end in time.
+    #[must_use]
+    pub fn ending(&self) -> (Option<Reason>, String) {
+        let ended = self.ended(1);
+        (ended[0].reason, ended[0].sentence.clone())
+    }
+
+    /// Why messages were refused, in their order.
+    #[must_use]
+    pub fn rejections(&self) -> Vec<Reason> {
+        let events = self.events();
+        let rejected = events.iter().filter(|event| event.event == EventKind::Rejected);
+        rejected.filter_map(|event| event.reason).collect()
+    }
+
+    /// The numbers of the listener.
+    ///
+    /// # Panics
+    /// After the world stopped.
+    #[must_use]
+    pub fn status(&self) -> GateStatus {
+        self.gateway().status(1000).remove(0)
+    }
+
+    /// Lets connections end for at most `wait`; whether all did.
+    #[must_use]
+    pub fn drain(&self, wait: Duration) -> bool {
+        self.runtime.block_on(self.gateway().drain(wait))
+    }
+
+    /// Ends every connection now.
+    pub fn cut(&self) {
+        self.runtime.block_on(self.gateway().cut());
+    }
+
+    /// Waits until nothing is connected.
+    ///
+    /// # Panics
+    /// If something stays.
+    pub fn empty(&self) {
+        eventually("an empty listener", || {
+            let counts = self.status().counts;
+            (counts.connections == 0 && counts.handshakes == 0).then_some(())
+        });
+    }
+
+    /// Shows that a good peer is served within a second.
+    ///
+    /// # Panics
+    /// If it is not.
+    pub fn serves(&self) {
+        let began = std::time::Instant::now();
+        let mut good = self.app();
+        good.say(b"5\n");
+        let heard = good.hear(2).text();
+        assert!(heard == "15\n" || heard == "5\n", "{heard:?}");
+        assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+        good.close_notify().hear_all();
+    }
+
+    fn gateway(&self) -> &Gateway {
+        self.gateway.as_ref().expect("a running gateway")
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        drop(self.gateway.take());
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+    }
+}
+
+/// What must not be in any byte that a peer gets: words of the inside.
+///
+/// # Panics
+/// If one of them is.
+pub fn says_nothing_of_the_inside(wire: &[u8]) {
+    let text = String::from_utf8_lossy(wire).to_ascii_lowercase();
+    let words = Reason::ALL.iter().map(|reason| reason.as_str());
+    let words = words.filter(|word| word.contains('_') || word.len() > 8);
+    for word in
+        words.chain(["segwan", "policy", "app-connects", "rustls", "cedar", "/work/", "127.0.0.1"])
+    {
+        assert!(!text.contains(word), "a peer reads `{word}` in {text:?}");
+    }
+}
+
+/// A free loopback port.
+#[must_use]
+pub fn loopback() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, 0).into()
+}
