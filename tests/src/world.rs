@@ -243,6 +243,9 @@ impl World {
         let found = eventually(&what, || Some(ended()).filter(|found| found.len() >= count));
         crate::pause(Duration::from_millis(20));
         assert_eq!(ended().len(), count, "one closing event each: {:#?}", ended());
+        for event in &found {
+            assert!(!names_a_type(&event.sentence), "{:?}", event.sentence);
+        }
         found
     }
 
@@ -336,6 +339,16 @@ pub fn says_nothing_of_the_inside(wire: &[u8]) {
     {
         assert!(!text.contains(word), "a peer reads `{word}` in {text:?}");
     }
+}
+
+/// Whether a sentence holds a name out of the code, such as `InvalidContentType`.
+fn names_a_type(sentence: &str) -> bool {
+    let name = |word: &str| {
+        let letters = word.as_bytes();
+        letters.first().is_some_and(u8::is_ascii_uppercase)
+            && letters.windows(2).any(|w| w[0].is_ascii_lowercase() && w[1].is_ascii_uppercase())
+    };
+    sentence.split(|letter: char| !letter.is_ascii_alphanumeric()).any(name)
 }
 
 /// A free loopback port.

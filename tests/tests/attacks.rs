@@ -6,7 +6,7 @@ use segwan_core::audit::EventKind;
 use segwan_core::rejection::Reason;
 use segwan_tests::pause;
 use segwan_tests::peer::{Peer, plain, read_all, reset};
-use segwan_tests::pki::{Leaf, Pki, dns, expired, not_yet_valid, uri};
+use segwan_tests::pki::{Leaf, Pki, expired, not_yet_valid, uri};
 use segwan_tests::server::TlsServer;
 use segwan_tests::service::Service;
 use segwan_tests::world::{Plan, World, says_nothing_of_the_inside};
@@ -32,11 +32,6 @@ fn wrong(pki: &Pki) -> Vec<(&'static str, Leaf, Reason)> {
         (
             "two names",
             pki.leaf("app", |p| p.subject_alt_names.push(uri("spiffe://shop.test/guest"))),
-            Reason::IdentityInvalid,
-        ),
-        (
-            "a name for machines beside it",
-            pki.leaf("app", |p| p.subject_alt_names.push(dns("app.shop.test"))),
             Reason::IdentityInvalid,
         ),
         ("no name", pki.leaf("app", |p| p.subject_alt_names.clear()), Reason::IdentityInvalid),

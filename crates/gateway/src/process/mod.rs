@@ -213,7 +213,8 @@ impl Process {
             running.gateway.cut().await;
         }
         let mut event = Event::new(EventKind::Stopped);
-        event.sentence = if cut { "what was open was cut" } else { "every connection had ended" }.to_owned();
+        event.sentence =
+            if cut { "what was open was cut" } else { "every connection had ended" }.to_owned();
         recorder.record(event);
         stop.cancel();
         tasks.close();

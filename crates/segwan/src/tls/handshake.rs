@@ -4,6 +4,7 @@ use super::{HandshakeError, Secured};
 use crate::tls::buffers::Buffers;
 use crate::tls::config::TlsFloor;
 use crate::tls::record::{RecordError, Records};
+use crate::tls::words::in_words;
 use rustls::{Error, InvalidMessage, PeerIncompatible};
 use segwan_core::audit::shown;
 use segwan_core::rejection::Reason;
@@ -171,7 +172,8 @@ impl Handshake {
                 | PeerIncompatible::Tls12NotOfferedOrEnabled,
             ) => (Reason::TlsVersion, format!("the peer speaks no TLS {floor} or newer")),
             Error::AlertReceived(alert) => {
-                (Reason::TlsError, format!("the peer broke off with the alert {alert:?}"))
+                let alert = in_words(&format!("{alert:?}"));
+                (Reason::TlsError, format!("the peer broke off with the alert `{alert}`"))
             }
             Error::InvalidMessage(
                 InvalidMessage::InvalidContentType
@@ -179,7 +181,7 @@ impl Handshake {
                 | InvalidMessage::MessageTooLarge,
             ) => (Reason::TlsError, "what the peer sent is not TLS".to_owned()),
             other => {
-                let why = shown(other.to_string().as_bytes());
+                let why = shown(in_words(&other.to_string()).as_bytes());
                 (Reason::TlsError, format!("the handshake failed: {why}"))
             }
         };

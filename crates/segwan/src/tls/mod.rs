@@ -7,6 +7,7 @@ mod handshake;
 pub mod record;
 pub mod trust;
 pub mod verify;
+mod words;
 
 use crate::credentials::Credentials;
 use arc_swap::ArcSwapOption;

@@ -4,6 +4,7 @@
 
 use crate::tls::buffers::{CHUNK, Space};
 use crate::tls::verify::{Verdict, Verifier};
+use crate::tls::words::in_words;
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
 use rustls::server::UnbufferedServerConnection;
@@ -37,7 +38,7 @@ enum Side {
 
 /// Why records cannot be opened or sealed any more.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("{0}")]
+#[error("{}", in_words(&.0.to_string()))]
 pub struct RecordError(pub(crate) Error);
 
 impl Records {

@@ -5,6 +5,7 @@
 
 use crate::tls::config::provider;
 use crate::tls::trust::{Roots, Rule};
+use crate::tls::words::in_words;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -208,7 +209,9 @@ impl Verifier {
             Purpose::Either if !dials => KeyUsage::server_auth(),
             Purpose::Dialling | Purpose::Either => KeyUsage::client_auth(),
         };
-        let not_after = self.walk_path(leaf_der, others, now, usage)?.min(leaf.not_after);
+        let walked = self.walk_path(leaf_der, others, now, usage);
+        let walked = walked.map_err(|fault| self.blame_a_namesake(leaf, others, fault));
+        let not_after = walked?.min(leaf.not_after);
         self.check_usage(leaf)?;
         self.check_leaf(leaf)?;
         let identity = self.identify(leaf)?;
@@ -260,6 +263,30 @@ impl Verifier {
             earliest = earliest.min(issuing.not_after);
         }
         Ok(earliest)
+    }
+
+    /// A signature that does not hold means another thing if no root has the key that is named: an
+    /// authority of the same name, and not ours.
+    fn blame_a_namesake(
+        &self,
+        leaf: &Certificate,
+        others: &[CertificateDer<'_>],
+        fault: (Reason, String),
+    ) -> (Reason, String) {
+        if fault.1 != BAD_SIGNATURE {
+            return fault;
+        }
+        let ours = |key: &Option<Vec<u8>>| {
+            key.is_some() && self.roots.certificates.iter().any(|root| root.subject_key == *key)
+        };
+        let other = |der: &CertificateDer<'_>| {
+            Certificate::read(der).is_ok_and(|other| ours(&other.authority_key))
+        };
+        if ours(&leaf.authority_key) || others.iter().any(other) {
+            return fault;
+        }
+        let why = "leads to no trusted root, only to a name that one of them has".to_owned();
+        (Reason::UnknownIssuer, why)
     }
 
     /// V5 and V7 for an issuing certificate. Foreign ones may be older than our rules.
@@ -505,6 +532,9 @@ fn is_strong(key: KeyKind) -> bool {
     }
 }
 
+/// What is said of a signature in the path that its issuer did not make.
+const BAD_SIGNATURE: &str = "has a signature in its path that its issuer did not make";
+
 /// What webpki found, in our words.
 fn path_fault(error: &webpki::Error) -> (Reason, String) {
     use webpki::Error as E;
@@ -519,7 +549,11 @@ fn path_fault(error: &webpki::Error) -> (Reason, String) {
         E::RequiredEkuNotFoundContext(_) | E::EmptyEkuExtension => {
             (Reason::WrongUsage, "is not made for this use".to_owned())
         }
-        other => (Reason::CertificateInvalid, format!("breaks a rule of its path: {other}")),
+        E::InvalidSignatureForPublicKey => (Reason::CertificateInvalid, BAD_SIGNATURE.to_owned()),
+        other => {
+            let rule = in_words(&other.to_string());
+            (Reason::CertificateInvalid, format!("breaks a rule of its path: {rule}"))
+        }
     }
 }
 
