@@ -55,6 +55,9 @@ pub struct Event {
     /// Why, in one word.
     #[serde(serialize_with = "as_reason", skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
+    /// Whether an operator has to look at it: the contract's `alert` for this class.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub alarm: bool,
     /// Kind of fault, for messages.
     #[serde(serialize_with = "as_class", skip_serializing_if = "Option::is_none")]
     pub class: Option<Class>,
@@ -118,6 +121,7 @@ impl Event {
         Self {
             event,
             reason: None,
+            alarm: false,
             class: None,
             sentence: String::new(),
             service: String::new(),

@@ -209,7 +209,8 @@ impl<M: Medium> Writer<M> {
     fn add(&mut self, event: &Event, at: Timestamp) {
         self.metrics.observe(event);
         self.teller.tell(event, Instant::now());
-        self.urgent |= matches!(event.event, EventKind::Admin | EventKind::Alarm);
+        let urgent = matches!(event.event, EventKind::Admin | EventKind::Alarm);
+        self.urgent |= urgent || event.alarm;
         self.link.add(event, at, &mut self.lines);
     }
 

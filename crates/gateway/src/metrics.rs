@@ -93,6 +93,9 @@ impl Metrics {
         let reason = event.reason.map_or("", Reason::as_str);
         let by_reason = || vec![("service", service.to_owned()), ("reason", reason.to_owned())];
         self.events.get_or_create(&vec![("event", event.event.as_str().to_owned())]).inc();
+        if event.alarm {
+            self.alarms.inc();
+        }
         match event.event {
             EventKind::Closed => {
                 self.ended.get_or_create(&by_reason()).inc();
@@ -268,6 +271,10 @@ mod tests {
         });
         metrics.observe(&closed);
         metrics.observe(&Event::new(EventKind::Alarm));
+        metrics.observe(&Event {
+            alarm: true,
+            ..event(EventKind::Rejected, "stock", Reason::Unasked)
+        });
 
         let page = metrics.render(&[], &[], None);
         for line in [
@@ -279,8 +286,8 @@ mod tests {
             "segwan_messages_total{service=\"stock\",direction=\"server\"} 1",
             "segwan_bytes_total{service=\"stock\",direction=\"client\"} 20",
             "segwan_bytes_total{service=\"stock\",direction=\"server\"} 6",
-            "segwan_audit_events_total{event=\"rejected\"} 2",
-            "segwan_alarms_total 1",
+            "segwan_audit_events_total{event=\"rejected\"} 3",
+            "segwan_alarms_total 2",
         ] {
             assert!(page.lines().any(|known| known == line), "{line}\n{page}");
         }

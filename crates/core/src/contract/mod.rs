@@ -312,7 +312,8 @@ impl Contract {
     /// What is answered to a fault of this class, for a message of its own or for all.
     pub(crate) fn reject<'c>(&'c self, class: Class, request: Option<&'c Request>) -> &'c Reject {
         let own = request.and_then(|request| find(&request.rejects, class));
-        own.or_else(|| find(&self.rejects, class)).unwrap_or(&Reject::CLOSE)
+        let default = if class == Class::Server { &Reject::SERVER } else { &Reject::CLOSE };
+        own.or_else(|| find(&self.rejects, class)).unwrap_or(default)
     }
 }
 

@@ -21,6 +21,8 @@ pub struct Reject {
 impl Reject {
     /// The bare closing that every class has by default.
     pub(crate) const CLOSE: Self = Self { reply: None, then: Then::Close, max: 10, alert: false };
+    /// The same for `server`: a service that breaks its contract is an alarm.
+    pub(crate) const SERVER: Self = Self { reply: None, then: Then::Close, max: 10, alert: true };
 }
 
 /// What happens after a refusal.

@@ -495,6 +495,7 @@ impl Session {
         self.place(&mut event, side);
         event.reason = Some(refusal.violation.reason);
         event.class = Some(class);
+        event.alarm = self.contract.reject(class, rule.and_then(MessageRule::request)).alert;
         event.sentence.clone_from(&refusal.violation.sentence);
         event.pointer.clone_from(&refusal.violation.pointer);
         event.message = rule.map(|rule| rule.name.clone());

@@ -381,3 +381,24 @@ proptest! {
         prop_assert_eq!(&run(&text, &stream, &cuts), &whole);
     }
 }
+
+// contracts.md 18: `alert`
+#[test]
+fn a_service_that_breaks_its_contract_is_an_alarm_and_a_client_is_one_where_asked_for() {
+    let alarms = |text: &str, side: Side, bytes: &[u8]| {
+        let mut session =
+            Session::open(Warrant::Rehearsed(true), contract(text), &Limits::default(), start());
+        let mut out = Outbox::default();
+        session.receive(side, bytes, None, start(), &mut out);
+        out.events.iter().map(|event| event.alarm).collect::<Vec<_>>()
+    };
+    assert_eq!(alarms(ADD_TEN, Side::Client, b"five\n"), [false]);
+    assert_eq!(alarms(ADD_TEN, Side::Server, b"15\n"), [true]);
+    let wanted =
+        ADD_TEN.replacen("\"continue\", max = 3 }", "\"continue\", max = 3, alert = true }", 1);
+    assert_eq!(alarms(&wanted, Side::Client, b"five\n"), [true]);
+    let unsaid = ADD_TEN.replace("server  = { then = \"close\", alert = true }", "");
+    assert_eq!(alarms(&unsaid, Side::Server, b"15\n"), [true]);
+    let quiet = ADD_TEN.replace("alert = true", "alert = false");
+    assert_eq!(alarms(&quiet, Side::Server, b"15\n"), [false]);
+}

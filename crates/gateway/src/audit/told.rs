@@ -42,7 +42,9 @@ impl Teller {
             }
             EventKind::Refused | EventKind::Rejected => {
                 let Some(suppressed) = self.turn(service, event.reason, now) else { return };
-                if suppressed == 0 {
+                if event.alarm {
+                    tracing::error!(reason, peer, service, suppressed, "{kind}: {sentence}");
+                } else if suppressed == 0 {
                     tracing::info!(reason, peer, service, connection, "{kind}: {sentence}");
                 } else {
                     tracing::info!(
