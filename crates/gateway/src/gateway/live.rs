@@ -62,9 +62,10 @@ impl Live {
 
     fn tell(&self, order: Order) {
         self.order.fetch_max(order as u8, Ordering::AcqRel);
-        // It stays: a drain may be followed by a cut.
-        if let Some(waker) = &*lock(&self.waker) {
-            waker.wake_by_ref();
+        // The waker stays: a cut may follow a drain, and the task listens only once.
+        let waker = lock(&self.waker).clone();
+        if let Some(waker) = waker {
+            waker.wake();
         }
     }
 }
