@@ -35,6 +35,8 @@ pub(super) enum Ended {
     Clean,
     /// FIN without close_notify.
     Truncated,
+    /// FIN inside a TLS record: something was being said.
+    Cut,
     /// TCP reset, or a connection lost.
     Reset,
     /// TLS was broken, or a fatal alert came.
@@ -88,6 +90,7 @@ impl End {
             self.ended = Some(match &self.records {
                 _ if lost => Ended::Reset,
                 None => Ended::Clean,
+                Some(records) if records.is_inside_a_record() => Ended::Cut,
                 Some(_) => Ended::Truncated,
             });
             return Poll::Ready(0);

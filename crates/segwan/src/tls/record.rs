@@ -161,6 +161,12 @@ impl Records {
         matches!(kind, Some(HandshakeKind::Resumed))
     }
 
+    /// Whether a record has begun and is not whole: a stream that ends here was cut.
+    #[must_use]
+    pub fn is_inside_a_record(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     /// `TLSv1.3` or `TLSv1.2`.
     #[must_use]
     pub fn version(&self) -> &'static str {

@@ -45,6 +45,10 @@ impl Relay<'_> {
                 Reason::TruncatedStream,
                 "the peer closed without close_notify, where the end of the stream has meaning",
             )),
+            (Some(Ended::Cut), _) => Err(Outcome::reset(
+                Reason::TruncatedStream,
+                "the peer closed without close_notify, inside a TLS record",
+            )),
             (Some(Ended::Reset), _) => {
                 Err(Outcome::reset(Reason::ResetByPeer, "the peer reset the connection"))
             }
@@ -60,7 +64,7 @@ impl Relay<'_> {
     fn conclude_server(&self) -> Result<(), Outcome> {
         let (sentence, server) = match &self.server.ended {
             None | Some(Ended::Clean) => return Ok(()),
-            Some(Ended::Truncated) => {
+            Some(Ended::Truncated | Ended::Cut) => {
                 ("the server closed without close_notify".to_owned(), Leave::Reset)
             }
             Some(Ended::Reset) => ("the service reset the connection".to_owned(), Leave::Reset),
