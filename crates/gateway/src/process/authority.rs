@@ -42,7 +42,15 @@ pub(super) async fn open(
 ) -> Result<Opened, Failure> {
     refuse_a_lost_authority(state, wanted)?;
     let listener = TcpListener::bind(wanted.listen).map_err(|error| {
-        Failure::cannot_start(format!("the Authority's address `{}`: {error}", wanted.listen))
+        let what = match error.kind() {
+            std::io::ErrorKind::AddrInUse => "is in use already".to_owned(),
+            std::io::ErrorKind::PermissionDenied => {
+                "needs a right that this user has not".to_owned()
+            }
+            std::io::ErrorKind::AddrNotAvailable => "is no address of this host".to_owned(),
+            _ => format!("cannot be bound: {error}"),
+        };
+        Failure::cannot_start(format!("the Authority's address `{}` {what}", wanted.listen))
             .hint("`--authority-listen ADDR`, or `listen` in `[authority]`, names another")
     })?;
     let failed = |error: std::io::Error| Failure::cannot_start(error.to_string());
