@@ -21,6 +21,7 @@ use segwan::Agent;
 use segwan_core::audit::{Event, EventKind};
 use segwan_core::finding::Finding;
 use segwan_core::policy::Policy;
+use segwan_pki::authority::Authority;
 use segwan_pki::directory::StateDir;
 use segwan_pki::enrollment::Token;
 use std::net::SocketAddr;
@@ -62,7 +63,7 @@ pub struct Process {
     socket: PathBuf,
     drain_timeout: Duration,
     // Last: the lock of the state directory outlives everything that writes there.
-    _state: StateDir,
+    _state: Option<StateDir>,
 }
 
 impl Process {
@@ -75,24 +76,45 @@ impl Process {
         config: Config,
         enrolled: Vec<Agent>,
     ) -> Result<Self, Failure> {
+        let mut authority = None;
+        match Self::begin(&state, &config, enrolled, &mut authority).await {
+            Ok(process) => Ok(Self { _state: Some(state), ..process }),
+            Err(failure) => {
+                // Closed while the lock is held, so that nothing half-open is left beside the store.
+                if let Some(authority) = authority {
+                    authority.close().await;
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// The start; `at_hand` is told of the Authority as soon as it is open.
+    async fn begin(
+        state: &StateDir,
+        config: &Config,
+        enrolled: Vec<Agent>,
+        at_hand: &mut Option<Authority>,
+    ) -> Result<Self, Failure> {
         let services = config.services.iter().map(|service| service.name.clone());
         let names = services.chain(config.clients.iter().map(|client| client.name.clone()));
         let metrics = Arc::new(Metrics::for_services(names));
         let (recorder, audit) = AuditLog::open(&state.audit(), metrics.clone())
             .map_err(|error| Failure::cannot_start(error.to_string()))?;
         let opened = match &config.authority {
-            Some(wanted) => Some(authority::open(&state, wanted, &config).await?),
+            Some(wanted) => Some(authority::open(state, wanted, config).await?),
             None => None,
         };
-        let mut identities = Identities::new(&state, opened.as_ref(), enrolled);
-        let plans = Plans::of(&config, &mut identities).await?;
+        *at_hand = opened.as_ref().map(|opened| opened.authority().clone());
+        let mut identities = Identities::new(state, opened.as_ref(), enrolled);
+        let plans = Plans::of(config, &mut identities).await?;
         let acceptor = identities.of_authority().await?;
         let agents = identities.into_agents();
 
         let gateway = Gateway::start(plans.services, plans.clients, &recorder, config.threads)
             .map_err(|error| Failure::cannot_start(error.to_string()))?;
         let tokens = match &opened {
-            Some(opened) => opened.register(&config, &gateway.addresses()).await?,
+            Some(opened) => opened.register(config, &gateway.addresses()).await?,
             None => Vec::new(),
         };
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -132,7 +154,7 @@ impl Process {
             stop,
             socket,
             drain_timeout: config.drain_timeout,
-            _state: state,
+            _state: None,
         };
         if let Err(failure) = process.open_admin(config.admin).await {
             process.stop().await;
