@@ -128,6 +128,23 @@ impl Peer {
         }
     }
 
+    /// Sends the end of its handshake, `bytes` and close_notify in one write.
+    ///
+    /// # Panics
+    /// If the gateway does not get that far.
+    pub fn all_at_once(&mut self, bytes: &[u8]) -> &mut Self {
+        self.flush();
+        // What comes is taken in without an answer until the handshake is done on this side.
+        while self.tls.is_handshaking() {
+            assert!(self.read(), "the connection ended: {:?}", self.heard);
+        }
+        self.tls.writer().write_all(bytes).expect("room");
+        self.tls.send_close_notify();
+        let sealed = self.pending();
+        let _ = self.tcp.write_all(&sealed);
+        self
+    }
+
     /// Takes new keys, as many times, and tells the other side each time (RFC 9846 section 4.6.3).
     pub fn update_keys(&mut self, times: usize) {
         for _ in 0..times {
@@ -159,16 +176,19 @@ impl Peer {
         self.tcp.write_all(bytes)
     }
 
-    /// Says `bytes`, as few records as they take.
-    ///
-    /// # Panics
-    /// If TLS cannot write.
+    /// Says `bytes`, as few records as they take; what a full socket does not take is not said.
     pub fn say(&mut self, bytes: &[u8]) -> &mut Self {
         for part in bytes.chunks(16 * 1024) {
-            self.tls.writer().write_all(part).expect("room");
+            let _ = self.tls.writer().write_all(part);
             self.flush();
         }
         self
+    }
+
+    /// Whether the socket did not take all that was said.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.tls.wants_write()
     }
 
     /// Says each byte in a record of its own, and sends each byte of that alone.

@@ -119,6 +119,13 @@ impl Plan {
         self.pki.clone()
     }
 
+    /// Believing another root than its own.
+    #[must_use]
+    pub fn believing(mut self, pki: Arc<Pki>) -> Self {
+        self.pki = pki;
+        self
+    }
+
     /// Starts it before a plain service.
     ///
     /// # Panics
