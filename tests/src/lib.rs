@@ -4,6 +4,7 @@
 //! the gateway under test. Everything that is started has a handle that ends it, and nothing
 //! waits longer than [`PATIENCE`].
 
+pub mod installation;
 pub mod naughty;
 pub mod peer;
 pub mod pki;

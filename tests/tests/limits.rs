@@ -101,10 +101,8 @@ fn silence_after_one_side_closed_ends_the_connection() {
 // ADV-28
 #[test]
 fn a_service_that_does_not_answer_in_time_is_late() {
-    let text = ADD_TEN.replace("answers  = [\"add\"]", "answers  = [\"add\"]").replace(
-        "in_flight             = 8",
-        "in_flight             = 8\nreply_timeout         = \"400ms\"",
-    );
+    let in_flight = "in_flight             = 8";
+    let text = ADD_TEN.replace(in_flight, &format!("{in_flight}\nreply_timeout = \"400ms\""));
     let service = Service::silent();
     let world = Plan::under(&text).before(service.address);
     let reason = ends_in_time(&world, &mut world.app(), |peer| {
