@@ -90,6 +90,8 @@ fn each_wrong_certificate_gets_the_same_alert_and_no_byte() {
         assert!(denied(heard.fault.as_ref()), "{what}: {:?}", heard.fault);
         assert_eq!(heard.text(), "", "{what}");
         says_nothing_of_the_inside(&heard.wire);
+        // On record when the peer has gone, or a second later.
+        drop(peer);
         count += 1;
         let ended = world.ended(count);
         let last = ended.last().unwrap();
