@@ -212,6 +212,7 @@ fn a_service_that_speaks_unasked_is_not_heard() {
     let world = Plan::add_ten().before(service.address);
     let heard = world.app().hear_all().clone();
     assert_eq!((heard.text(), heard.close_notify), (String::new(), false));
+    let _ = world.ended(1);
     assert_eq!(world.rejections(), [Reason::Unasked]);
 }
 
