@@ -28,8 +28,6 @@ from world import DEADLINE, ROOT, SEGWAN, World
 BLOCK = re.compile(r"(?:<!-- ([^>]+?) -->\n+)?^```(\w*)\n(.*?)^```$", re.M | re.S)
 PORT = re.compile(r"(?<=\b127\.0\.0\.1[: ])\d{4,5}\b")
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
-# Written with the measurements of a release.
-MEASURED = ROOT / "docs/performance.md"
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
 
 
@@ -57,7 +55,7 @@ class Docs(unittest.TestCase):
             for path, anchor in LINK.findall(page.read_text()):
                 target = (page.parent / path).resolve() if path else page
                 place = f"{page.relative_to(ROOT)}: {path}#{anchor}"
-                self.assertTrue(target.exists() or target == MEASURED, place)
+                self.assertTrue(target.exists(), place)
                 if anchor:
                     self.assertIn(anchor, headings(target), place)
 

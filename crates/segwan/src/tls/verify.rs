@@ -536,9 +536,6 @@ fn is_strong(key: KeyKind) -> bool {
 const BAD_SIGNATURE: &str = "has a signature in its path that its issuer did not make";
 
 /// What webpki found, in our words.
-/// What is said of a signature in the path that its issuer did not make.
-const BAD_SIGNATURE: &str = "has a signature in its path that its issuer did not make";
-
 fn path_fault(error: &webpki::Error) -> (Reason, String) {
     use webpki::Error as E;
     match error {
