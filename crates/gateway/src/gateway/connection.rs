@@ -105,6 +105,7 @@ async fn protect(
             return None;
         }
     };
+    drop(arriving);
     let permit = match admit(policy, &peer, &live, tls) {
         Ok(permit) => permit,
         Err(denial) => {
@@ -176,6 +177,7 @@ async fn reach(
             return None;
         }
     };
+    drop(arriving);
     account.admit();
     let client = End::new(Socket::Tcp(stream), None);
     let server = End::new(Socket::Tcp(far), Some(Box::new(records)));

@@ -270,8 +270,11 @@ impl Arriving {
     /// Registers a verified peer: first registered, then judged, so that nothing that ends trust
     /// in between can miss it (ADV-12). `counts_identity` is off where the peer is the one server
     /// that all connections go to.
+    ///
+    /// The slot of the handshake is given back when this is dropped: at once for who is let in,
+    /// after the last words for who is not, so that nobody is at hand without a slot.
     pub(super) fn establish(
-        self,
+        &self,
         peer: &Arc<Peer>,
         counts_identity: bool,
     ) -> Result<Established, NoSlot> {
@@ -294,6 +297,8 @@ impl Arriving {
             state.connections_by_identity.insert(identity.clone(), count + 1);
         }
         let _ = self.live.peer.set(peer.clone());
+        // No handshake any more, so no newcomer may evict it.
+        state.handshakes.remove(&self.live.id);
         state.connections.insert(self.live.id, self.live.clone());
         *state.connections_by_network.entry(network(self.live.address.ip())).or_default() += 1;
         drop(state);
@@ -371,31 +376,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::atomic::AtomicUsize;
-    use std::task::Wake;
-
-    #[derive(Default)]
-    struct Woken(AtomicUsize);
-
-    impl Wake for Woken {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    // ADV-12
-    #[test]
-    fn a_connection_that_was_told_to_drain_is_woken_again_for_the_cut() {
-        let registry = Registry::new(Limits::default());
-        let arriving = registry.arrive(SocketAddr::from(([127, 0, 0, 1], 9))).unwrap();
-        let woken = Arc::new(Woken::default());
-        arriving.live.listen(&Waker::from(woken.clone()));
-        for (order, times) in [(Order::Drain, 1), (Order::Cut, 2)] {
-            registry.tell_all(order);
-            assert_eq!(arriving.live.order(), Some(order));
-            assert_eq!(woken.0.load(Ordering::Relaxed), times);
-        }
-    }
-}
+mod tests;
