@@ -181,6 +181,12 @@ pub struct CertificateFacts {
     pub serial: String,
     /// Key identifier of the issuer in lower-case hex, or its subject where it has none.
     pub issuer: String,
+    /// Key identifier, in lower-case hex, of the certificate that did issue it; empty if neither
+    /// it nor the certificate says one.
+    pub issuer_key: String,
+    /// SHA-256 of the `SubjectPublicKeyInfo` of each certificate of the verified path: the
+    /// peer's own first, the root's last.
+    pub keys: Vec<[u8; 32]>,
     /// First second of validity, Unix seconds.
     pub not_before: i64,
     /// Earliest end of validity on the verified path, Unix seconds.

@@ -57,6 +57,8 @@ fn peer(identity: &str) -> Arc<Peer> {
     let certificate = CertificateFacts {
         serial: "01".to_owned(),
         issuer: "aa".to_owned(),
+        issuer_key: "aa".to_owned(),
+        keys: vec![],
         not_before: 0,
         not_after: 4_000_000_000,
     };
