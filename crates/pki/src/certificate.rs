@@ -3,10 +3,13 @@
 //! Reading decides nothing: path and signatures are webpki's, the rules are the verifier's
 //! (`segwan/tls/verify.rs`).
 
+use aws_lc_rs::signature::{self, ParsedPublicKey};
+use std::fmt;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::oid_registry;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey;
+use x509_parser::x509::SubjectPublicKeyInfo;
 
 use crate::key::hex;
 
@@ -17,14 +20,22 @@ pub struct Certificate {
     pub serial: Vec<u8>,
     /// Issuer's name as text.
     pub issuer: String,
+    /// Subject's name in DER.
+    pub subject: Vec<u8>,
     /// Whether the subject has no name.
     pub subject_is_empty: bool,
     /// First second of validity, Unix seconds.
     pub not_before: i64,
     /// Last second of validity, Unix seconds.
     pub not_after: i64,
+    /// Whether subject and issuer are one name.
+    pub is_self_issued: bool,
     /// Key identifier of the issuer.
     pub authority_key: Option<Vec<u8>>,
+    /// Whether the issuer's key is named at all, if only by name and serial.
+    pub names_issuer_key: bool,
+    /// Whether a key identifier is critical, which RFC 5280 section 4.2.1 forbids.
+    pub key_identifiers_are_critical: bool,
     /// Key identifier of its own key.
     pub subject_key: Option<Vec<u8>>,
     /// Names in the subject alternative name, in their order.
@@ -39,8 +50,12 @@ pub struct Certificate {
     pub constraints_are_critical: bool,
     /// `keyCertSign`, if there is a key usage at all.
     pub may_sign_certificates: Option<bool>,
+    /// `cRLSign`, if there is a key usage at all.
+    pub may_sign_lists: Option<bool>,
     /// Whether name constraints are there, and critical.
     pub name_constraints: Option<bool>,
+    /// Whether it limits the certificate policies below it, which nobody here evaluates.
+    pub limits_policies: bool,
     /// A critical extension that nobody here understands, as dotted OID.
     pub unknown_critical: Option<String>,
     /// Kind and size of the public key.
@@ -103,10 +118,14 @@ impl Certificate {
         let mut read = Self {
             serial: certificate.raw_serial().to_vec(),
             issuer: certificate.issuer().to_string(),
+            subject: certificate.subject().as_raw().to_vec(),
             subject_is_empty: certificate.subject().iter_rdn().next().is_none(),
             not_before: certificate.validity().not_before.timestamp(),
             not_after: certificate.validity().not_after.timestamp(),
+            is_self_issued: certificate.subject().as_raw() == certificate.issuer().as_raw(),
             authority_key: None,
+            names_issuer_key: false,
+            key_identifiers_are_critical: false,
             subject_key: None,
             names: Vec::new(),
             names_are_critical: false,
@@ -114,9 +133,11 @@ impl Certificate {
             is_ca: false,
             constraints_are_critical: false,
             may_sign_certificates: None,
+            may_sign_lists: None,
             name_constraints: None,
+            limits_policies: false,
             unknown_critical: None,
-            key: key_kind(&certificate),
+            key: kind_of(certificate.public_key()),
             public_key: certificate.public_key().raw.to_vec(),
             only_signs_data: false,
         };
@@ -160,14 +181,27 @@ impl Certificate {
             }
             ParsedExtension::KeyUsage(usage) => {
                 self.may_sign_certificates = Some(usage.key_cert_sign());
+                self.may_sign_lists = Some(usage.crl_sign());
                 // Bit 0 of the extension is the lowest bit here.
                 self.only_signs_data = extension.critical && usage.flags == 1;
             }
             ParsedExtension::AuthorityKeyIdentifier(aki) => {
                 self.authority_key = aki.key_identifier.as_ref().map(|id| id.0.to_vec());
+                self.names_issuer_key = true;
+                self.key_identifiers_are_critical |= extension.critical;
             }
-            ParsedExtension::SubjectKeyIdentifier(id) => self.subject_key = Some(id.0.to_vec()),
-            ParsedExtension::NameConstraints(_) => self.name_constraints = Some(extension.critical),
+            ParsedExtension::SubjectKeyIdentifier(id) => {
+                self.subject_key = Some(id.0.to_vec());
+                self.key_identifiers_are_critical |= extension.critical;
+            }
+            ParsedExtension::NameConstraints(constraints) => {
+                let none = |trees: &Option<Vec<_>>| trees.as_ref().is_none_or(Vec::is_empty);
+                if none(&constraints.permitted_subtrees) && none(&constraints.excluded_subtrees) {
+                    return Err("its name constraints are empty".to_owned());
+                }
+                self.name_constraints = Some(extension.critical);
+            }
+            ParsedExtension::PolicyConstraints(_) => self.limits_policies = true,
             ParsedExtension::ParseError { .. } => {
                 return Err(format!("its extension {} is malformed", extension.oid));
             }
@@ -188,8 +222,7 @@ fn name(general: &GeneralName<'_>) -> Name {
     }
 }
 
-fn key_kind(certificate: &X509Certificate<'_>) -> KeyKind {
-    let spki = certificate.public_key();
+fn kind_of(spki: &SubjectPublicKeyInfo<'_>) -> KeyKind {
     let algorithm = &spki.algorithm.algorithm;
     if *algorithm == oid_registry::OID_SIG_ED25519 {
         return KeyKind::Ed25519;
@@ -213,6 +246,89 @@ fn rsa_bits(modulus: &[u8]) -> usize {
     let significant = modulus.iter().position(|byte| *byte != 0).unwrap_or(modulus.len());
     let Some(first) = modulus.get(significant) else { return 0 };
     (modulus.len() - significant) * 8 - first.leading_zeros() as usize
+}
+
+/// A public key that may stand in a certificate of ours.
+pub(crate) struct Allowed {
+    /// Its kind and size.
+    pub(crate) kind: KeyKind,
+    /// The bits of the key: a point, or modulus and exponent.
+    pub(crate) bits: Vec<u8>,
+}
+
+/// Reads a `SubjectPublicKeyInfo` and holds it to what may be certified: ECDSA on P-256 or P-384
+/// with an uncompressed point on the curve, RSA of 2048, 3072 or 4096 bits with the exponent
+/// 65537 (`pki.md` section 2).
+///
+/// # Errors
+/// With its kind and size, and what is taken.
+pub(crate) fn allowed(info: &[u8]) -> Result<Allowed, String> {
+    let (_, spki) = SubjectPublicKeyInfo::from_der(info)
+        .map_err(|_| "its key is not well-formed".to_owned())?;
+    let bits = spki.subject_public_key.data.to_vec();
+    let kind = kind_of(&spki);
+    let parsed = match kind {
+        KeyKind::P256 => ParsedPublicKey::new(&signature::ECDSA_P256_SHA256_ASN1, &bits),
+        KeyKind::P384 => ParsedPublicKey::new(&signature::ECDSA_P384_SHA384_ASN1, &bits),
+        KeyKind::Rsa(2048 | 3072 | 4096) => {
+            ParsedPublicKey::new(&signature::RSA_PKCS1_2048_8192_SHA256, &bits)
+        }
+        _ => {
+            let name = kind_name(kind, &spki);
+            return Err(format!(
+                "its key is {name}; taken are ECDSA on P-256 or P-384 and RSA of 2048, 3072 or \
+                 4096 bits"
+            ));
+        }
+    };
+    if parsed.is_err() {
+        return Err(format!("its key of {kind} is not valid, such as a point off the curve"));
+    }
+    match (kind, spki.parsed()) {
+        (KeyKind::Rsa(_), Ok(PublicKey::RSA(key))) if key.exponent != [1, 0, 1] => {
+            let exponent =
+                key.try_exponent().map_or_else(|_| "another".to_owned(), |e| e.to_string());
+            Err(format!("its RSA key has the exponent {exponent}, not 65537"))
+        }
+        (KeyKind::P256 | KeyKind::P384, _) if bits.first() != Some(&4) => {
+            Err(format!("its key of {kind} is a compressed point"))
+        }
+        _ => Ok(Allowed { kind, bits }),
+    }
+}
+
+/// What people call a kind of key, also one that is not taken.
+fn kind_name(kind: KeyKind, spki: &SubjectPublicKeyInfo<'_>) -> String {
+    if kind != KeyKind::Other {
+        return kind.to_string();
+    }
+    let curve = spki.algorithm.parameters.as_ref().and_then(|any| any.as_oid().ok());
+    let oid = match curve {
+        Some(curve) if spki.algorithm.algorithm == oid_registry::OID_KEY_TYPE_EC_PUBLIC_KEY => {
+            curve
+        }
+        _ => spki.algorithm.algorithm.clone(),
+    };
+    match oid.to_id_string().as_str() {
+        "1.2.840.10045.3.1.1" => "ECDSA on P-192".to_owned(),
+        "1.3.132.0.33" => "ECDSA on P-224".to_owned(),
+        "1.3.132.0.35" => "ECDSA on P-521".to_owned(),
+        "1.3.132.0.10" => "ECDSA on secp256k1".to_owned(),
+        "1.2.840.10040.4.1" => "DSA".to_owned(),
+        other => format!("of the kind {other}"),
+    }
+}
+
+impl fmt::Display for KeyKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::P256 => f.write_str("ECDSA on P-256"),
+            Self::P384 => f.write_str("ECDSA on P-384"),
+            Self::Ed25519 => f.write_str("Ed25519"),
+            Self::Rsa(bits) => write!(f, "RSA of {bits} bits"),
+            Self::Other => f.write_str("of another kind"),
+        }
+    }
 }
 
 #[cfg(test)]

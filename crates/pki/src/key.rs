@@ -109,6 +109,14 @@ impl PrivateKey {
         sha256(&self.public_key())
     }
 
+    /// A signature over a message: ECDSA with the hash of its curve, DER.
+    ///
+    /// # Errors
+    /// If the library cannot sign.
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        rcgen::SigningKey::sign(&self.0, message).map_err(|_| KeyError::Unreadable)
+    }
+
     /// The key as encrypted PKCS#8 in PEM, in the form that `openssl pkcs8` reads.
     ///
     /// What was written is read back and its parameters are compared before it is given out.
@@ -218,6 +226,8 @@ fn is_ours(scheme: &EncryptionScheme) -> bool {
         kdf.cost_parameter == 1 << LOG_N
             && u32::from(kdf.block_size) == R
             && u32::from(kdf.parallelization) == P
+            && u32::from(kdf.salt.len()) >= SALT
+            && kdf.key_length.is_none_or(|bytes| bytes == 32)
     });
     cost && matches!(parameters.encryption, Cipher::Aes256Cbc { .. })
 }
@@ -226,6 +236,8 @@ fn is_ours(scheme: &EncryptionScheme) -> bool {
 const LOG_N: u8 = 14;
 const R: u32 = 8;
 const P: u32 = 1;
+/// Shortest salt, in bytes (RFC 8018 section 4.1 asks for 8).
+const SALT: u32 = 16;
 
 #[cfg(test)]
 mod tests {
@@ -251,6 +263,49 @@ mod tests {
         let wrong = PrivateKey::unseal(&sealed, "another").err().unwrap();
         assert_eq!(wrong, KeyError::WrongPassphrase);
         assert!(PrivateKey::from_pem(&sealed).is_err());
+    }
+
+    // PKI-10: read from the file, not from what was asked for.
+    #[test]
+    fn a_sealed_file_says_how_it_is_sealed() {
+        let sealed = PrivateKey::generate_root().unwrap().seal("sixteen letters.").unwrap();
+        let document = document(&sealed, "ENCRYPTED PRIVATE KEY").unwrap();
+        let read = EncryptedPrivateKeyInfoOwned::try_from(document.as_bytes()).unwrap();
+        let EncryptionScheme::Pbes2(parameters) = &read.encryption_algorithm else {
+            panic!("{:?}", read.encryption_algorithm)
+        };
+        let kdf = parameters.kdf.scrypt().unwrap();
+        let cost =
+            (kdf.cost_parameter, kdf.block_size, kdf.parallelization, u32::from(kdf.salt.len()));
+        assert_eq!(cost, (16_384, 8, 1, 16));
+        let cipher = parameters.encryption.oid().to_string();
+        assert_eq!(cipher, "2.16.840.1.101.3.4.1.42", "AES-256-CBC");
+    }
+
+    // PKI-10
+    #[test]
+    fn a_key_that_is_sealed_another_way_is_not_opened() {
+        let key = PrivateKey::generate_root().unwrap();
+        let cost = |log_n, r, p| scrypt::Params::new(log_n, r, p).unwrap();
+        let scrypt =
+            |cost, salt: &[u8]| Parameters::generate_scrypt_aes256cbc(cost, salt, [2; 16]).unwrap();
+        let usual = cost(14, 8, 1);
+        for (how, opens) in [
+            (scrypt(usual, &[1; 16]), true),
+            (scrypt(usual, &[1; 8]), false),
+            (scrypt(cost(13, 8, 1), &[1; 16]), false),
+            (scrypt(cost(14, 4, 1), &[1; 16]), false),
+            (scrypt(cost(14, 8, 2), &[1; 16]), false),
+            (Parameters::generate_scrypt_aes128cbc(usual, &[1; 16], [2; 16]).unwrap(), false),
+            (Parameters::generate_pbkdf2_sha256_aes256cbc(1000, &[1; 16], [2; 16]).unwrap(), false),
+        ] {
+            let shown = format!("{how:?}");
+            let plain = PrivateKeyInfoRef::try_from(key.0.serialized_der()).unwrap();
+            let sealed = plain.encrypt_with_params(how, "sixteen letters.").unwrap();
+            let pem = sealed.to_pem("ENCRYPTED PRIVATE KEY", LineEnding::LF).unwrap();
+            let opened = PrivateKey::unseal(&pem, "sixteen letters.").err();
+            assert_eq!(opened, (!opens).then_some(KeyError::WrongCipher), "{shown}");
+        }
     }
 
     #[test]

@@ -45,4 +45,11 @@ impl Profile {
     pub fn dials(self) -> bool {
         matches!(self, Self::Client | Self::Peer)
     }
+
+    /// Shortest and longest life of its certificates, in seconds: 5 minutes to 90 days, and the
+    /// 5 minutes for which each begins before it is made.
+    #[must_use]
+    pub fn life(self) -> (i64, i64) {
+        (300, 90 * 86_400 + 300)
+    }
 }
