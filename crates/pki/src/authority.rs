@@ -4,21 +4,48 @@
 //! (`pki.md` section 13.2), so a crash leaves no certificate that the ledger does not know. Names
 //! come from the registration, the public key from the request, and nothing else.
 
+mod backup;
+mod custody;
+mod events;
 mod founding;
 mod granting;
+mod keys;
+mod looking;
+mod maintenance;
+mod registering;
+mod revoking;
+mod rotating;
+mod serving;
 mod tokens;
 
+pub use backup::{Backup, Manifest, Proved, Restored, restore, verify};
+pub use custody::{
+    Adopted, Custody, CustodyState, Distrusted, Imported, IssuingRequest, IssuingView,
+    RootKeyPlace, RootList,
+};
+pub use events::{Agent, Confirmation, Silent, Subscription};
+pub use maintenance::Alarm;
+pub use registering::{OnReenroll, Registration};
+pub use revoking::{Revocation, Selector};
+pub use rotating::{EXPULSION_WINDOW, ROTATION_WINDOW, Rotation, Step, Stepped};
+pub use serving::{Admission, Known, ListState, Spread};
+
+use crate::api::TrustAnswer;
+use crate::custody::{CustodyError, Passphrase};
 use crate::directory::{DirectoryError, ServiceHint, StateDir};
 use crate::enrollment::Token;
 use crate::key::{KeyError, hex, random, sha256};
-use crate::ledger::{self, Entry};
-use crate::profile::Profile;
-use crate::store::{CertificateRow, RegistrationRow, Store, StoreError};
-use crate::x509::{self, X509Error};
+use crate::ledger::Entry;
+use crate::store::{Store, StoreError};
+use crate::x509::X509Error;
+use events::Hearers;
+use granting::Speaker;
+use keys::Keys;
 use segwan_core::identity::{Identity, IdentityError, TrustDomain};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// How an Authority is made, and how long its leaves live.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +82,20 @@ pub enum AuthorityError {
     /// A key cannot be made or read.
     #[error("the Authority's key: {0}")]
     Key(#[from] KeyError),
+    /// Something about the custody of keys is refused.
+    #[error(transparent)]
+    Custody(#[from] CustodyError),
+    /// The clock of this host cannot be right.
+    #[error(
+        "the clock of this host says {now}, which is before this program was built ({built}): \
+         clock_before_build"
+    )]
+    ClockBeforeBuild {
+        /// What it says.
+        now: String,
+        /// What it should be after.
+        built: String,
+    },
     /// A name is none.
     #[error(transparent)]
     Name(#[from] IdentityError),
@@ -90,7 +131,8 @@ pub enum AuthorityError {
     Token(String),
     /// A token was used before, by another key.
     #[error(
-        "a token of `{name}` was used a second time, with another key: first from {first}, now from {second}"
+        "a token of `{name}` was used a second time, with another key: first from {first}, now from \
+         {second}; `segwan revoke lineage:{lineage}` takes back what the first one got"
     )]
     TokenReused {
         /// The registration.
@@ -99,13 +141,48 @@ pub enum AuthorityError {
         first: String,
         /// Where it came from now.
         second: String,
+        /// The lineage that the first use began.
+        lineage: String,
     },
     /// A renewal is not granted.
     #[error("renewal refused: {0}")]
     Renewal(String),
+    /// A certificate under one of our keys that was never recorded.
+    #[error(
+        "renewal refused: the certificate {serial} carries our signature and was never recorded here \
+         (unrecorded)"
+    )]
+    Unrecorded {
+        /// Its serial number.
+        serial: String,
+    },
+    /// Two holders of one identity.
+    #[error(
+        "renewal refused: the certificate {serial} of `{name}` was superseded by one that is in use \
+         (superseded); somebody else may hold its key: `segwan revoke lineage:{lineage}` ends both"
+    )]
+    Forked {
+        /// The registration.
+        name: String,
+        /// The certificate that came late.
+        serial: String,
+        /// The lineage.
+        lineage: String,
+    },
     /// The issuer's own life is nearly over.
-    #[error("the issuing certificate ends too soon to issue under it")]
-    IssuerExpiring,
+    #[error("the issuing certificate ends on {0}, too soon to issue under it")]
+    IssuerExpiring(String),
+    /// A registration is not possible as it was asked for.
+    #[error("registration `{name}`: {why}")]
+    Registration {
+        /// Its name.
+        name: String,
+        /// Why not.
+        why: String,
+    },
+    /// What is to be revoked cannot be found or understood.
+    #[error("{0}")]
+    Selector(String),
 }
 
 impl AuthorityError {
@@ -114,25 +191,58 @@ impl AuthorityError {
     pub fn refusal(&self) -> (u16, &'static str) {
         match self {
             Self::Token(_) | Self::TokenReused { .. } => (403, "token_refused"),
-            Self::Renewal(_) | Self::NotRegistered(_) => (403, "renewal_refused"),
+            Self::Renewal(_)
+            | Self::Unrecorded { .. }
+            | Self::Forked { .. }
+            | Self::NotRegistered(_) => (403, "renewal_refused"),
             Self::X509(X509Error::Request(_)) => (422, "request_refused"),
-            Self::Store(_) | Self::Directory(_) | Self::IssuerExpiring => (503, "unavailable"),
+            Self::Store(_) | Self::Directory(_) | Self::IssuerExpiring(_) => (503, "unavailable"),
             _ => (500, "internal"),
         }
     }
-}
 
-/// The Authority's permission for one identity to exist.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Registration {
-    /// Its name: `app` is `spiffe://DOMAIN/app`.
-    pub name: String,
-    /// What its certificates are for.
-    pub profile: Profile,
-    /// `host:port` at which a service is reached.
-    pub addresses: Vec<String>,
-    /// Services that a client is meant for.
-    pub services: Vec<String>,
+    /// The alarm that it is, if it is one.
+    #[must_use]
+    pub fn alarm(&self) -> Option<&'static str> {
+        match self {
+            Self::TokenReused { .. } => Some("token_reused"),
+            Self::Unrecorded { .. } => Some("unrecorded_certificate"),
+            Self::Forked { .. } => Some("lineage_forked"),
+            Self::X509(X509Error::SelfCheck(_)) => Some("self_check_failed"),
+            Self::X509(X509Error::RngSuspect) => Some("rng_suspect"),
+            Self::Store(StoreError::Full | StoreError::ReadOnly) => Some("store_read_only"),
+            Self::IssuerExpiring(_) => Some("issuing_expiring"),
+            _ => None,
+        }
+    }
+
+    /// The next step, where there is one.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotRegistered(_) => Some(
+                "`segwan ca list` shows who is; `segwan ca register NAME --profile …` registers \
+                 another"
+                    .to_owned(),
+            ),
+            Self::TooManyTokens(_) => Some(
+                "`segwan ca tokens` lists them, `segwan revoke token:…` takes one back".to_owned(),
+            ),
+            Self::Custody(error) => error.hint(),
+            Self::ClockBeforeBuild { .. } => Some("set the clock, and start again".to_owned()),
+            Self::IssuerExpiring(_) => Some(
+                "`segwan ca issuing renew --root-key FILE` makes a new issuing certificate"
+                    .to_owned(),
+            ),
+            Self::Store(StoreError::Damaged { .. }) => Some(
+                "`segwan ca restore FILE` restores a backup into an empty directory".to_owned(),
+            ),
+            Self::Store(StoreError::Full | StoreError::ReadOnly) => {
+                Some("make room on the disk; issuing goes on by itself".to_owned())
+            }
+            _ => None,
+        }
+    }
 }
 
 /// A certificate, and what its holder needs with it.
@@ -142,10 +252,10 @@ pub struct Issued {
     pub identity: Identity,
     /// Leaf and issuing certificate, DER.
     pub chain: Vec<Vec<u8>>,
-    /// The roots, DER.
-    pub roots: Vec<Vec<u8>>,
-    /// The trust domain.
-    pub trust_domain: String,
+    /// Whom to believe from now on.
+    pub trust: TrustAnswer,
+    /// The chain of renewals that it belongs to.
+    pub lineage: String,
     /// When it ends, Unix milliseconds.
     pub not_after_ms: i64,
     /// The window in which to renew, Unix milliseconds.
@@ -165,11 +275,25 @@ pub struct Authority(Arc<Inner>);
 struct Inner {
     store: Store,
     trust_domain: TrustDomain,
+    /// The root that the directory had at start; others came by rotation.
     root: Vec<u8>,
-    issuing: x509::Authority,
+    /// The store's epoch: it rises with a restore.
+    epoch: i64,
+    keys: RwLock<Arc<Keys>>,
+    /// What seals issuing keys on the disk.
+    key_passphrase: Option<Passphrase>,
     leaf_lifetime: Duration,
     renewal_grace: Duration,
+    /// The directory `authority/`.
+    place: PathBuf,
     tokens: PathBuf,
+    /// `host:port` of the Authority's port, for bundles.
+    addresses: Mutex<Vec<String>>,
+    /// The Authority's own certificate and key, which sign bundles.
+    speaker: tokio::sync::Mutex<Option<Speaker>>,
+    /// The number of the last event; whoever waits for events waits here.
+    head: watch::Sender<i64>,
+    hearers: Mutex<Hearers>,
     /// Held from intent to signature: whoever asks twice at once gets what the first one got.
     granting: tokio::sync::Mutex<()>,
 }
@@ -184,53 +308,41 @@ impl Authority {
         options: &AuthorityOptions,
         now_ms: i64,
     ) -> Result<Self, AuthorityError> {
-        let inner = founding::open(directory, options, now_ms).await?;
-        let authority = Self(Arc::new(inner));
-        authority.forget_ended_tokens(now_ms);
-        Ok(authority)
+        Self::open_with(directory, options, &Custody::default(), now_ms).await
     }
 
-    /// Registers a name, or renews what is known of it. Its profile stays what it was.
+    /// As [`open`](Self::open), with wishes about the keys: a passphrase that seals the issuing
+    /// keys, and for a first start the name constraints and a place for the root's key.
     ///
     /// # Errors
-    /// If the name is none, or is registered for another use.
-    pub async fn register(
-        &self,
-        registration: &Registration,
+    /// As [`open`](Self::open); or if the passphrase does not open the keys.
+    pub async fn open_with(
+        directory: &StateDir,
+        options: &AuthorityOptions,
+        custody: &Custody,
         now_ms: i64,
-    ) -> Result<(), AuthorityError> {
-        let name = &registration.name;
-        self.0.trust_domain.identity(name)?;
-        let reserved =
-            name.split('/').next().is_some_and(|first| matches!(first, "segwan" | "foreign"));
-        if reserved && registration.profile != Profile::Authority {
-            return Err(IdentityError::Name(name.clone()).into());
-        }
-        let row = RegistrationRow {
-            name: name.clone(),
-            profile: registration.profile.as_str().to_owned(),
-            addresses: registration.addresses.join("\n"),
-            services: registration.services.join("\n"),
-            enabled: true,
-        };
-        match self.0.store.registration(name).await? {
-            Some(known) if known.profile != row.profile => {
-                return Err(AuthorityError::OtherProfile {
-                    name: name.clone(),
-                    is: known.profile,
-                    asked: row.profile,
-                });
+    ) -> Result<Self, AuthorityError> {
+        let inner = founding::open(directory, options, custody, now_ms).await?;
+        let authority = Self(Arc::new(inner));
+        authority.forget_ended_tokens(now_ms);
+        match authority.begin(now_ms).await {
+            // On a full disk it opens to revoke; what a crash left is mended when there is room.
+            Ok(()) | Err(AuthorityError::Store(StoreError::Full | StoreError::ReadOnly)) => {
+                Ok(authority)
             }
-            Some(known) if known == row => return Ok(()),
-            _ => {}
+            Err(error) => {
+                authority.close().await;
+                Err(error)
+            }
         }
-        let mut writing = self.0.store.write().await?;
-        writing.register(&row, now_ms).await?;
-        writing
-            .record(&Entry { detail: &row.profile, ..Entry::new("registration", now_ms, name) })
-            .await?;
-        writing.commit().await?;
-        Ok(())
+    }
+
+    /// What every start does: room on the disk, intents of a crash, a bundle that says how it is.
+    async fn begin(&self, now_ms: i64) -> Result<(), AuthorityError> {
+        self.0.store.look_at_the_disk();
+        self.noting_full(founding::mend(self, now_ms).await)?;
+        self.noting_full(self.renew_crls(now_ms).await)?;
+        self.noting_full(self.renew_bundle(now_ms).await)
     }
 
     /// A one-time token for a registered name. Only its hash is kept.
@@ -244,8 +356,13 @@ impl Authority {
         ttl: Duration,
         now_ms: i64,
     ) -> Result<Token, AuthorityError> {
-        if self.0.store.registration(name).await?.is_none() {
-            return Err(AuthorityError::NotRegistered(name.to_owned()));
+        match self.0.store.registration(name).await? {
+            None => return Err(AuthorityError::NotRegistered(name.to_owned())),
+            Some(row) if !row.enabled => {
+                let why = "it is disabled; `segwan ca enable` lets it enroll again".to_owned();
+                return Err(AuthorityError::Registration { name: name.to_owned(), why });
+            }
+            Some(_) => {}
         }
         let open = self.0.store.open_tokens(now_ms).await?;
         if open >= OPEN_TOKENS {
@@ -257,73 +374,16 @@ impl Authority {
             addresses,
             domain,
             name.to_owned(),
-            &self.0.root,
+            &self.root(),
             expires_ms / 1000,
             random()?,
-        );
+        )
+        .also_under(self.keys().roots.get(1).map(Vec::as_slice));
         let mut writing = self.0.store.write().await?;
         writing.add_token(&token.secret_sha256(), name, expires_ms, now_ms).await?;
         writing.record(&Entry::new("token", now_ms, name)).await?;
         writing.commit().await?;
         Ok(token)
-    }
-
-    /// Every registration, by name.
-    ///
-    /// # Errors
-    /// If the store is not available.
-    pub async fn registrations(&self) -> Result<Vec<RegistrationRow>, AuthorityError> {
-        Ok(self.0.store.registrations().await?)
-    }
-
-    /// Every certificate that has not ended, newest first.
-    ///
-    /// # Errors
-    /// If the store is not available.
-    pub async fn list(&self, now_ms: i64) -> Result<Vec<CertificateRow>, AuthorityError> {
-        Ok(self.0.store.certificates(now_ms).await?)
-    }
-
-    /// Whether a name ever got a certificate.
-    ///
-    /// # Errors
-    /// If the store is not available.
-    pub async fn has_enrolled(&self, name: &str) -> Result<bool, AuthorityError> {
-        Ok(self.0.store.has_certificate(name).await?)
-    }
-
-    /// Tokens that can still be used.
-    ///
-    /// # Errors
-    /// If the store is not available.
-    pub async fn open_tokens(&self, now_ms: i64) -> Result<i64, AuthorityError> {
-        Ok(self.0.store.open_tokens(now_ms).await?)
-    }
-
-    /// Looks the ledger over: the chain, and a line for every issued certificate.
-    ///
-    /// # Errors
-    /// With the number of the first broken line, or the certificate that it does not know.
-    pub async fn verify_ledger(&self) -> Result<usize, AuthorityError> {
-        let lines = self.0.store.ledger().await?;
-        if let Some(line) = ledger::broken(&lines) {
-            return Err(AuthorityError::Broken(format!(
-                "line {line} of the ledger does not fit its chain"
-            )));
-        }
-        for (issuer, serial) in self.0.store.issued().await? {
-            let known = lines.iter().any(|line| {
-                line.entry.contains("\"kind\":\"issued\"")
-                    && line.entry.contains(&issuer)
-                    && line.entry.contains(&serial)
-            });
-            if !known {
-                return Err(AuthorityError::Broken(format!(
-                    "the ledger does not know the certificate {serial}"
-                )));
-            }
-        }
-        Ok(lines.len())
     }
 
     /// Closes the store, so that all of it stands in one file.
@@ -339,14 +399,22 @@ impl Authority {
 
     /// The root certificate in DER.
     #[must_use]
-    pub fn root(&self) -> &[u8] {
-        &self.0.root
+    pub fn root(&self) -> Vec<u8> {
+        self.keys().roots.first().unwrap_or(&self.0.root).clone()
+    }
+
+    /// Roots under which a certificate that was recorded may renew, DER: those that are believed, and
+    /// those that were before. Nobody else believes the latter.
+    #[must_use]
+    pub fn renewal_roots(&self) -> Vec<Vec<u8>> {
+        let keys = self.keys();
+        keys.roots.iter().chain(&keys.former).cloned().collect()
     }
 
     /// SHA-256 of the root certificate, lower-case hex.
     #[must_use]
     pub fn root_fingerprint(&self) -> String {
-        hex(&sha256(&self.0.root))
+        hex(&sha256(&self.root()))
     }
 
     /// How long an expired certificate may still renew.
@@ -354,7 +422,31 @@ impl Authority {
     pub fn renewal_grace(&self) -> Duration {
         self.0.renewal_grace
     }
+
+    /// The directory of the Authority's own files.
+    #[must_use]
+    pub fn place(&self) -> &std::path::Path {
+        &self.0.place
+    }
+
+    /// Whether nothing is issued because the disk is full.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.0.store.is_read_only()
+    }
+
+    fn keys(&self) -> Arc<Keys> {
+        self.0.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A full disk ends issuing; what met it is given back as it is.
+    fn noting_full<T>(&self, result: Result<T, AuthorityError>) -> Result<T, AuthorityError> {
+        if let Err(AuthorityError::Store(StoreError::Full)) = &result {
+            self.0.store.give_up_reserve();
+        }
+        result
+    }
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

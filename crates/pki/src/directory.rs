@@ -4,10 +4,14 @@
 //! rename of one symbolic link (`pki.md` section 8), so a reader never sees a key without its
 //! certificate, whatever was interrupted.
 
+mod credentials;
 mod modes;
+mod trust;
 mod versions;
 
-pub use versions::{CredentialStore, Meta, ServiceHint, StoredCredentials};
+pub use credentials::{CredentialStore, Meta, ServiceHint, StoredCredentials};
+pub use trust::{StoredTrust, TrustMeta, TrustStore};
+pub use versions::Found;
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::Write;
@@ -127,7 +131,7 @@ impl StateDir {
         let lock = lock(&path)?;
         let known = layout(&path)?;
         let directory = Self { path, _lock: Some(lock) };
-        for name in ["credentials", "run", "audit"] {
+        for name in ["credentials", "trust", "run", "audit"] {
             make_private(&directory.path.join(name))?;
         }
         directory.remove_leftovers()?;
@@ -182,7 +186,34 @@ impl StateDir {
     /// The credentials of one identity.
     #[must_use]
     pub fn credentials(&self, name: &str) -> CredentialStore {
-        CredentialStore::new(&self.path.join("credentials"), name)
+        CredentialStore::new(&self.path, name)
+    }
+
+    /// The random id of this installation, 32 hex digits: by it the Authority tells two hosts with
+    /// one identity apart. Made at the first call, once.
+    ///
+    /// # Errors
+    /// If it cannot be read or written, or no random numbers are to be had.
+    pub fn instance(&self) -> Result<String, DirectoryError> {
+        let place = self.path.join("instance");
+        let is_id = |text: &str| text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        match std::fs::read_to_string(&place) {
+            Ok(text) if is_id(text.trim()) => return Ok(text.trim().to_owned()),
+            Ok(_) => std::fs::remove_file(&place).map_err(|e| DirectoryError::io(&place, &e))?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(DirectoryError::io(&place, &error)),
+        }
+        let id = crate::key::random::<16>().map_err(|error| DirectoryError::Io {
+            path: place.display().to_string(),
+            what: error.to_string(),
+        })?;
+        let id = crate::key::hex(&id);
+        let part = self.path.join("instance.tmp");
+        let _ = std::fs::remove_file(&part);
+        write_private(&part, format!("{id}\n").as_bytes())?;
+        std::fs::rename(&part, &place).map_err(|e| DirectoryError::io(&place, &e))?;
+        sync(&self.path)?;
+        Ok(id)
     }
 
     /// Names that have credentials here.
@@ -201,9 +232,10 @@ impl StateDir {
     /// A start that was interrupted left directories that nobody uses.
     fn remove_leftovers(&self) -> Result<(), DirectoryError> {
         let mut places = vec![self.path.clone()];
-        let names =
-            std::fs::read_dir(self.path.join("credentials")).into_iter().flatten().flatten();
-        places.extend(names.map(|entry| entry.path()));
+        for kind in ["credentials", "trust"] {
+            let names = std::fs::read_dir(self.path.join(kind)).into_iter().flatten().flatten();
+            places.extend(names.map(|entry| entry.path()));
+        }
         for place in places {
             for entry in std::fs::read_dir(&place).into_iter().flatten().flatten() {
                 let name = entry.file_name();
@@ -243,16 +275,25 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), DirectoryError> {
         file.write_all(bytes)?;
         file.sync_all()
     });
+    #[cfg(test)]
+    crate::watching::written();
     written.map_err(|e| DirectoryError::io(path, &e))
 }
 
 /// One certificate in PEM.
 pub(crate) fn pem_of(der: &[u8]) -> String {
-    versions::pem(&[der.to_vec()])
+    credentials::pem(&[der.to_vec()])
+}
+
+/// Something else in PEM.
+pub(crate) fn pem_labelled(label: &str, der: &[u8]) -> String {
+    credentials::labelled(label, der)
 }
 
 /// Waits until what was renamed in a directory is on the disk.
 pub(crate) fn sync(path: &Path) -> Result<(), DirectoryError> {
+    #[cfg(test)]
+    crate::watching::written();
     File::open(path).and_then(|d| d.sync_all()).map_err(|e| DirectoryError::io(path, &e))
 }
 

@@ -24,6 +24,8 @@ pub struct Token {
     pub name: String,
     /// SHA-256 of the root certificate, in lower-case hex.
     pub root: String,
+    /// The same of a second root, while roots rotate.
+    pub second_root: Option<String>,
     /// When it ends, Unix seconds.
     pub expires: i64,
     secret: Zeroizing<[u8; 32]>,
@@ -53,9 +55,17 @@ struct Content {
     a: Vec<String>,
     t: String,
     n: String,
-    r: String,
+    r: Pins,
     s: String,
     e: i64,
+}
+
+/// One root, or two while they rotate.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Pins {
+    One(String),
+    Two([String; 2]),
 }
 
 impl Token {
@@ -70,7 +80,20 @@ impl Token {
         secret: [u8; 32],
     ) -> Self {
         let root = hex(&sha256(root));
-        Self { addresses, trust_domain, name, root, expires, secret: Zeroizing::new(secret) }
+        let secret = Zeroizing::new(secret);
+        Self { addresses, trust_domain, name, root, second_root: None, expires, secret }
+    }
+
+    /// The same token, that is good under a second root too.
+    #[must_use]
+    pub fn also_under(self, root: Option<&[u8]>) -> Self {
+        Self { second_root: root.map(|root| hex(&sha256(root))), ..self }
+    }
+
+    /// The roots that it pins.
+    #[must_use]
+    pub fn roots(&self) -> Vec<String> {
+        [Some(&self.root), self.second_root.as_ref()].into_iter().flatten().cloned().collect()
     }
 
     /// Reads a pasted token.
@@ -99,7 +122,12 @@ impl Token {
         let trust_domain: TrustDomain =
             read.t.parse().map_err(|e| TokenError::Content(format!("{e}")))?;
         trust_domain.identity(&read.n).map_err(|e| TokenError::Content(e.to_string()))?;
-        if from_hex(&read.r).is_none_or(|hash| hash.len() != 32) {
+        let (root, second_root) = match read.r {
+            Pins::One(root) => (root, None),
+            Pins::Two([root, second]) => (root, Some(second)),
+        };
+        let is_pin = |text: &String| from_hex(text).is_some_and(|hash| hash.len() == 32);
+        if !is_pin(&root) || !second_root.iter().all(is_pin) {
             return Err(content("no fingerprint of a root"));
         }
         if read.a.is_empty() || read.a.len() > 4 || !read.a.iter().all(|a| is_address(a)) {
@@ -109,7 +137,8 @@ impl Token {
             addresses: read.a,
             trust_domain,
             name: read.n,
-            root: read.r,
+            root,
+            second_root,
             expires: read.e,
             secret: Zeroizing::new(secret),
         })
@@ -122,7 +151,10 @@ impl Token {
             a: self.addresses.clone(),
             t: self.trust_domain.to_string(),
             n: self.name.clone(),
-            r: self.root.clone(),
+            r: match &self.second_root {
+                None => Pins::One(self.root.clone()),
+                Some(second) => Pins::Two([self.root.clone(), second.clone()]),
+            },
             s: URL_SAFE_NO_PAD.encode(*self.secret),
             e: self.expires,
         };
@@ -219,6 +251,15 @@ mod tests {
         }
         assert_eq!(Token::parse("hello").err(), Some(TokenError::Prefix));
         assert_eq!(Token::parse(&"x".repeat(3000)).err(), Some(TokenError::TooLong));
+    }
+
+    // Section 9.2: two roots while they rotate.
+    #[test]
+    fn a_token_pins_both_roots_while_they_rotate() {
+        let two = token().also_under(Some(b"second"));
+        let read = Token::parse(&two.reveal()).unwrap();
+        assert_eq!(read.roots(), [hex(&sha256(b"root")), hex(&sha256(b"second"))]);
+        assert_eq!(Token::parse(&token().reveal()).unwrap().roots().len(), 1);
     }
 
     // PKI-24: an added key

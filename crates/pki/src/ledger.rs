@@ -7,7 +7,8 @@ use serde::Serialize;
 /// JSON value, whose key order depends on what else is linked (`crates.md` DEP-33).
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Entry<'a> {
-    /// What kind of change: `init`, `registration`, `token`, `intent`, `issued`, `void`, `renewed`.
+    /// What kind of change: `init`, `registration`, `token`, `intent`, `issued`, `void`, `revoked`,
+    /// `crl`, `bundle`, `issuing`, `root_exported`, `rotation`, `backup`, `restore`, `adopted`.
     pub(crate) kind: &'a str,
     /// When, Unix milliseconds.
     pub(crate) at: i64,
@@ -52,19 +53,57 @@ fn hash(seq: i64, entry: &str, prev: &[u8]) -> Vec<u8> {
     sha256(&bytes).to_vec()
 }
 
-/// The number of the first line that breaks the chain.
-pub(crate) fn broken(lines: &[Line]) -> Option<i64> {
-    let mut prev = vec![0; 32];
-    for (expected, line) in (1..).zip(lines) {
-        let whole = line.seq == expected
-            && line.prev == prev
-            && line.hash == hash(line.seq, &line.entry, &line.prev);
-        if !whole {
-            return Some(expected);
-        }
-        prev.clone_from(&line.hash);
+/// Walks along a chain of lines, page by page.
+#[derive(Debug, Clone)]
+pub(crate) struct Walk {
+    seq: i64,
+    hash: Vec<u8>,
+}
+
+impl Default for Walk {
+    fn default() -> Self {
+        Self { seq: 0, hash: vec![0; 32] }
     }
-    None
+}
+
+impl Walk {
+    /// The number of the last good line.
+    pub(crate) fn seq(&self) -> i64 {
+        self.seq
+    }
+
+    /// Goes on over these lines.
+    ///
+    /// # Errors
+    /// The number of the first line that breaks the chain.
+    pub(crate) fn over(&mut self, lines: &[Line]) -> Result<(), i64> {
+        for line in lines {
+            let whole = line.seq == self.seq + 1
+                && line.prev == self.hash
+                && line.hash == hash(line.seq, &line.entry, &line.prev);
+            if !whole {
+                return Err(self.seq + 1);
+            }
+            self.seq = line.seq;
+            self.hash.clone_from(&line.hash);
+        }
+        Ok(())
+    }
+}
+
+/// What a line says, as far as it is compared with the rest of the store.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+pub(crate) struct Said {
+    pub(crate) kind: String,
+    pub(crate) issuer: String,
+    pub(crate) serial: String,
+}
+
+impl Line {
+    /// What the line says.
+    pub(crate) fn said(&self) -> Option<Said> {
+        serde_json::from_str(&self.entry).ok()
+    }
 }
 
 #[cfg(test)]
@@ -80,6 +119,7 @@ mod tests {
                 lines.last().map_or_else(|| (0, vec![0; 32]), |l| (l.seq, l.hash.clone()));
             lines.push(Line::after(seq, prev, &Entry::new("token", n, "app")));
         }
+        let broken = |lines: &[Line]| Walk::default().over(lines).err();
         assert_eq!(broken(&lines), None);
         let mut changed = lines.clone();
         changed[2].entry = changed[2].entry.replace("token", "toker");

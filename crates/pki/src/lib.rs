@@ -3,12 +3,18 @@
 
 pub mod api;
 pub mod authority;
+pub mod bundle;
 pub mod certificate;
+pub mod custody;
 pub mod directory;
 pub mod enrollment;
 pub mod key;
 mod ledger;
+pub mod lint;
 pub mod profile;
 pub mod renewal;
+pub mod revocation;
 pub mod store;
+#[cfg(test)]
+mod watching;
 pub mod x509;

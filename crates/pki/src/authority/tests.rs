@@ -1,12 +1,22 @@
 use super::*;
 use crate::certificate::Name;
 use crate::key::PrivateKey;
+use crate::profile::Profile;
+use crate::store::{CertificateRow, Filter};
 use crate::x509::certificate_request;
 
-const NOW: i64 = 1_790_000_000_000;
-const HOUR: i64 = 3_600_000;
+mod crash;
+mod custody;
+mod events;
+mod granting;
+mod revoking;
+mod rollover;
+mod rotating;
 
-fn options() -> AuthorityOptions {
+pub(super) const NOW: i64 = 1_790_000_000_000;
+pub(super) const HOUR: i64 = 3_600_000;
+
+pub(super) fn options() -> AuthorityOptions {
     AuthorityOptions {
         trust_domain: "segwan.internal".parse().unwrap(),
         leaf_lifetime: LEAF_LIFETIME,
@@ -14,38 +24,47 @@ fn options() -> AuthorityOptions {
     }
 }
 
-struct World {
+pub(super) struct World {
     _parent: tempfile::TempDir,
-    state: StateDir,
-    authority: Authority,
+    pub(super) state: StateDir,
+    pub(super) authority: Authority,
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let parent = tempfile::tempdir().unwrap();
         let state = StateDir::open(&parent.path().join("state")).unwrap();
         let authority = Authority::open(&state, &options(), NOW).await.unwrap();
         let registration = |name: &str, profile, services: &[&str]| Registration {
-            name: name.to_owned(),
-            profile,
             addresses: vec!["10.0.0.5:7443".to_owned()],
             services: services.iter().map(|s| (*s).to_owned()).collect(),
+            ..Registration::new(name, profile)
         };
         authority.register(&registration("orders", Profile::Service, &[]), NOW).await.unwrap();
         authority.register(&registration("app", Profile::Client, &["orders"]), NOW).await.unwrap();
         Self { _parent: parent, state, authority }
     }
 
-    async fn token(&self) -> Token {
+    pub(super) async fn token(&self) -> Token {
         let ttl = Duration::from_secs(1800);
         self.authority.mint_token("app", vec!["10.0.0.5:7444".to_owned()], ttl, NOW).await.unwrap()
     }
 
-    async fn enroll(&self, token: &Token, csr: &[u8], now: i64) -> Result<Issued, AuthorityError> {
+    pub(super) async fn enroll(
+        &self,
+        token: &Token,
+        csr: &[u8],
+        now: i64,
+    ) -> Result<Issued, AuthorityError> {
         self.authority.enroll(&token.secret(), csr, "10.0.0.9", now).await
     }
 
-    async fn reopen(self) -> (tempfile::TempDir, PathBuf) {
+    pub(super) async fn certificates(&self, name: &str, now: i64) -> Vec<CertificateRow> {
+        let filter = Filter { name: Some(name.to_owned()), ..Filter::default() };
+        self.authority.list(&filter, now).await.unwrap()
+    }
+
+    pub(super) async fn reopen(self) -> (tempfile::TempDir, PathBuf) {
         let path = self.state.path().to_owned();
         self.authority.close().await;
         drop(self.state);
@@ -53,7 +72,7 @@ impl World {
     }
 }
 
-fn csr() -> Vec<u8> {
+pub(super) fn csr() -> Vec<u8> {
     certificate_request(&PrivateKey::generate().unwrap()).unwrap()
 }
 
@@ -66,7 +85,7 @@ async fn an_empty_directory_becomes_an_authority_and_stays_the_same_one() {
     let state = StateDir::open(&path).unwrap();
     let again = Authority::open(&state, &options(), NOW + HOUR).await.unwrap();
     assert_eq!(again.root_fingerprint(), root);
-    assert_eq!(again.verify_ledger().await.unwrap(), 4);
+    assert_eq!(again.verify_ledger().await.unwrap(), 7);
     let secret = token.secret();
     for file in ["authority/store/authority.db", "authority/store/authority.db-wal"] {
         let bytes = std::fs::read(path.join(file)).unwrap_or_default();
@@ -139,7 +158,7 @@ async fn of_a_hundred_at_once_one_gets_the_certificate() {
         }
     }
     assert_eq!((good, reused), (1, 99));
-    assert_eq!(world.authority.list(NOW).await.unwrap().len(), 1);
+    assert_eq!(world.certificates("app", NOW).await.len(), 1);
 }
 
 // PKI-21
@@ -247,7 +266,7 @@ async fn an_intent_that_a_crash_left_is_void_and_the_client_is_served() {
     let (token, request) = (world.token().await, csr());
     let first = world.enroll(&token, &request, NOW).await.unwrap();
     {
-        let issuer = world.authority.0.issuing.key_id();
+        let issuer = world.authority.keys().active().unwrap().id.clone();
         let serial = hex(&crate::certificate::Certificate::read(&first.chain[0]).unwrap().serial);
         let mut writing = world.authority.0.store.write().await.unwrap();
         writing.unissue(&issuer, &serial).await.unwrap();
@@ -258,8 +277,9 @@ async fn an_intent_that_a_crash_left_is_void_and_the_client_is_served() {
     let authority = Authority::open(&state, &options(), NOW).await.unwrap();
     let again = authority.enroll(&token.secret(), &request, "10.0.0.9", NOW).await.unwrap();
     assert_ne!(again.chain, first.chain);
-    let states: Vec<String> =
-        authority.list(NOW).await.unwrap().into_iter().map(|row| row.state).collect();
+    let filter = Filter { name: Some("app".to_owned()), ..Filter::default() };
+    let listed = authority.list(&filter, NOW).await.unwrap();
+    let states: Vec<String> = listed.into_iter().map(|row| row.state).collect();
     assert_eq!(states.iter().filter(|s| *s == "issued").count(), 1, "{states:?}");
     assert_eq!(states.iter().filter(|s| *s == "void").count(), 1, "{states:?}");
 }
@@ -267,12 +287,7 @@ async fn an_intent_that_a_crash_left_is_void_and_the_client_is_served() {
 #[tokio::test]
 async fn a_name_keeps_its_profile_and_reserved_names_are_refused() {
     let world = World::new().await;
-    let mut registration = Registration {
-        name: "orders".to_owned(),
-        profile: Profile::Client,
-        addresses: Vec::new(),
-        services: Vec::new(),
-    };
+    let mut registration = Registration::new("orders", Profile::Client);
     let refused = world.authority.register(&registration, NOW).await.unwrap_err();
     assert_eq!(refused.to_string(), "`orders` is registered as a service, not as a client");
     for name in ["segwan/authority", "../x", "a b", ""] {

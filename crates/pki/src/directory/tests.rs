@@ -11,13 +11,7 @@ fn credentials(serial: u8) -> StoredCredentials {
     let issuing = root.issuing("td", PrivateKey::generate().unwrap(), [2; 16], NOW, 365).unwrap();
     let key = PrivateKey::generate().unwrap();
     let identity: segwan_core::identity::Identity = "spiffe://td/app".parse().unwrap();
-    let leaf = Leaf {
-        identity: identity.clone(),
-        profile: Profile::Client,
-        serial: [serial; 16],
-        not_before: NOW,
-        not_after: NOW + 3600,
-    };
+    let leaf = Leaf::new(identity.clone(), Profile::Client, [serial; 16], NOW, NOW + 3600);
     let requested = RequestedKey::read(&certificate_request(&key).unwrap()).unwrap();
     let intent = issuing.intent(&leaf, &requested).unwrap();
     let der = issuing.sign(&leaf, &requested, intent, &root.der).unwrap();
@@ -29,6 +23,7 @@ fn credentials(serial: u8) -> StoredCredentials {
         authority: Vec::new(),
         root: String::new(),
         services: Vec::new(),
+        lineage: String::new(),
     };
     StoredCredentials { chain: vec![der, issuing.der], roots: vec![root.der], key, meta }
 }
@@ -47,6 +42,7 @@ fn opened() -> (tempfile::TempDir, StateDir) {
 fn a_new_state_directory_is_private_and_has_one_owner() {
     let (_parent, state) = opened();
     assert_eq!(state.path().metadata().unwrap().permissions().mode() & 0o777, 0o700);
+    assert!(state.path().join("trust").is_dir());
     // PKI-05
     assert!(matches!(StateDir::open(state.path()), Err(DirectoryError::Locked(_))));
     assert!(StateDir::open_shared(state.path()).is_ok());
@@ -143,4 +139,27 @@ fn a_broken_version_falls_back_to_the_one_before() {
     drop(state);
     let state = StateDir::open(&path).unwrap();
     assert!(!state.path().join("credentials/app/v3.tmp").exists());
+}
+
+// PKI-38: what a full disk leaves of a version is in nobody's way.
+#[test]
+fn a_version_that_cannot_be_written_leaves_the_one_before() {
+    let (_parent, state) = opened();
+    let store = state.credentials("app");
+    store.publish(&credentials(3)).unwrap();
+    // A file where the folder should be does what a full disk does.
+    let part = store.path().join("v2.tmp");
+    std::fs::write(&part, "").unwrap();
+    assert!(store.publish(&credentials(4)).is_err());
+    let found = store.found().unwrap().unwrap();
+    assert_eq!((serial(&found.stored), found.fell_back), (3, None));
+    std::fs::remove_file(&part).unwrap();
+    store.publish(&credentials(5)).unwrap();
+    assert_eq!(serial(&store.current().unwrap().unwrap()), 5);
+
+    std::fs::write(store.path().join("v2/meta.json"), "{").unwrap();
+    let found = store.found().unwrap().unwrap();
+    assert_eq!(serial(&found.stored), 3);
+    let said = found.fell_back.unwrap();
+    assert!(said.ends_with("v1 is used, because v2: meta.json is not well-formed"), "{said}");
 }
