@@ -1,50 +1,77 @@
-//! `Agent`: gets credentials for one identity, and keeps them fresh while the process runs.
+//! `Agent`: gets credentials for one identity, keeps them fresh, and follows what the Authority
+//! says about whom to believe.
 //!
 //! The key is made here and never leaves; what the Authority answers is believed only after it was
-//! checked under the pinned root (`pki.md` sections 9.3 and 10).
+//! checked under the roots that are believed already (`pki.md` sections 9.3, 10 and 12).
 
+mod alarms;
+mod answer;
 mod api;
+mod belief;
+mod enroll;
+mod error;
+mod follow;
+mod renew;
+mod sightings;
+mod status;
+mod stream;
+#[cfg(test)]
+mod tests;
 
-use crate::credentials::{Credentials, CredentialsError};
+pub use alarms::AgentAlarm;
+pub use error::AgentError;
+pub use follow::Installation;
+pub use sightings::Sightings;
+pub use status::{AgentStatus, Following};
+
+use crate::credentials::Credentials;
 use crate::tls::authority::{AUTHORITY_NAME, judge_issued};
-use crate::tls::trust::{Trust, TrustError};
+use crate::tls::trust::{Trust, TrustState};
+use alarms::Alarms;
 use api::Endpoint;
-use segwan_core::audit::shown;
-use segwan_core::identity::{Identity, TrustDomain};
-use segwan_pki::api::{
-    self as wire, ENROLL, EnrollRequest, IssuedAnswer, RENEW, RenewRequest, Secret,
-};
-use segwan_pki::authority::{Authority, AuthorityError};
+use belief::{Belief, Judge, Refused};
+use renew::Known;
+use segwan_core::identity::{CertificateFacts, Identity, TrustDomain};
+use segwan_pki::authority::Authority;
 use segwan_pki::certificate::Certificate;
-use segwan_pki::directory::{
-    CredentialStore, DirectoryError, Meta, ServiceHint, StoredCredentials,
-};
-use segwan_pki::enrollment::Token;
-use segwan_pki::key::{KeyError, PrivateKey, hex, random, sha256};
-use segwan_pki::renewal;
-use segwan_pki::x509::{X509Error, certificate_request};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio_util::sync::CancellationToken;
+use segwan_pki::directory::{CredentialStore, Found, Meta, ServiceHint, StoredCredentials};
+use segwan_pki::key::{hex, random, sha256};
+use status::Contact;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::sync::{Notify, watch};
 
-/// Most certificates of an answered chain, and most bytes of one.
-const CHAIN: usize = 5;
-const CERTIFICATE: usize = 8 * 1024;
 /// Clocks further apart than this are told of, in milliseconds.
 const SKEW: u64 = 5 * 60_000;
 
 /// One identity's credentials, and who renews them.
 ///
 /// An `Agent` that exists has credentials that were checked; [`credentials`](Self::credentials)
-/// and [`trust`](Self::trust) change in place at each renewal.
+/// and [`trust`](Self::trust) change in place: at each renewal, and while it
+/// [`follow`](Self::follow)s, at each word of the Authority.
 pub struct Agent {
     store: CredentialStore,
     reach: Reach,
     identity: Identity,
     domain: TrustDomain,
+    /// Whether the certificate is for listening: only then is it believed about what it saw.
+    listens: bool,
     credentials: Arc<Credentials>,
     trust: Arc<Trust>,
     known: Mutex<Known>,
+    /// `None` until the Authority was heard, where nothing is left from earlier: nobody is
+    /// believed then, because no revocation list is at hand.
+    belief: Mutex<Option<Belief>>,
+    contact: Mutex<Contact>,
+    alarms: Alarms,
+    sightings: Arc<Sightings>,
+    /// How many renewals there were: each opens the event stream anew.
+    renewed: watch::Sender<u64>,
+    /// The renewal was moved.
+    moved: Notify,
+    /// Whom to believe changed otherwise than by an event.
+    changed: Notify,
 }
 
 /// How the Authority is reached.
@@ -55,124 +82,6 @@ enum Reach {
     Process(Box<Authority>),
 }
 
-/// What changes with each renewal.
-#[derive(Debug, Clone)]
-struct Known {
-    meta: Meta,
-    failures: u32,
-    last_error: Option<String>,
-}
-
-/// What `segwan status` shows of an agent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AgentStatus {
-    /// Whose credentials.
-    pub identity: Identity,
-    /// When they end, Unix milliseconds.
-    pub not_after_ms: i64,
-    /// When they will be renewed, Unix milliseconds.
-    pub renew_at_ms: i64,
-    /// Renewals that failed one after the other.
-    pub failures: u32,
-    /// Why the last one did.
-    pub last_error: Option<String>,
-}
-
-/// Why there are no credentials, or no new ones. `Display` is the operator's sentence.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AgentError {
-    /// The state directory cannot be used.
-    #[error(transparent)]
-    Directory(#[from] DirectoryError),
-    /// A key cannot be made.
-    #[error("a key cannot be made: {0}")]
-    Key(#[from] KeyError),
-    /// A request cannot be made.
-    #[error("a certificate request cannot be made: {0}")]
-    Request(#[from] X509Error),
-    /// The stored credentials are none.
-    #[error("the credentials of `{name}` cannot be used: {why}")]
-    Stored {
-        /// Whose.
-        name: String,
-        /// Why not.
-        why: String,
-    },
-    /// The token's time is over.
-    #[error("the token ended at {0}, by this host's clock")]
-    TokenExpired(String),
-    /// Nobody answers.
-    #[error("the Authority cannot be reached: {0}")]
-    Unreachable(String),
-    /// Somebody else answers.
-    #[error("{0}")]
-    NotTheAuthority(String),
-    /// The Authority says no.
-    #[error("the Authority refused: {reason}{}", request_text(.request))]
-    Refused {
-        /// The status of its answer.
-        status: u16,
-        /// Its word for it.
-        reason: String,
-        /// Under which its operator finds more.
-        request: String,
-        /// Seconds after which another try may help.
-        retry: Option<u64>,
-    },
-    /// The Authority's answer is not believed.
-    #[error("the Authority's answer is not acceptable: {0}")]
-    Answer(String),
-    /// The Authority in this process could not.
-    #[error(transparent)]
-    Authority(#[from] AuthorityError),
-}
-
-fn request_text(request: &str) -> String {
-    if request.is_empty() { String::new() } else { format!(" (request {request})") }
-}
-
-impl AgentError {
-    /// Whether the same request may do better in a while.
-    #[must_use]
-    pub fn is_passing(&self) -> bool {
-        match self {
-            Self::Unreachable(_) => true,
-            Self::Refused { status, .. } => matches!(status, 408 | 409 | 429 | 500..=599),
-            _ => false,
-        }
-    }
-
-    /// The next step, where there is one.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Directory(error) => error.hint(),
-            Self::TokenExpired(_) => Some(
-                "`segwan token new NAME` where the Authority runs makes a new one; if it should \
-                 not have ended, compare the clocks"
-                    .to_owned(),
-            ),
-            Self::Refused { reason, .. } if reason == "token_refused" => Some(
-                "a token is good once and for half an hour; `segwan token new NAME` where the \
-                 Authority runs makes a new one"
-                    .to_owned(),
-            ),
-            Self::Unreachable(_) => Some(
-                "is `segwan serve` running there, and its Authority's port open? `--authority \
-                 HOST:PORT` names another address"
-                    .to_owned(),
-            ),
-            Self::NotTheAuthority(_) => Some(
-                "nothing of the token was sent; somebody else answers at that address, or the \
-                 token is of another Authority"
-                    .to_owned(),
-            ),
-            _ => None,
-        }
-    }
-}
-
 impl Agent {
     /// The credentials that are there from earlier, renewed over the network; `None` if there are
     /// none.
@@ -180,94 +89,18 @@ impl Agent {
     /// # Errors
     /// If there are some and they cannot be used.
     pub fn resume(store: CredentialStore) -> Result<Option<Self>, AgentError> {
-        match store.current()? {
-            Some(stored) => Self::of(store, Reach::Network, &stored).map(Some),
+        match store.found()? {
+            Some(found) => Self::of(store, Reach::Network, found).map(Some),
             None => Ok(None),
         }
-    }
-
-    /// Enrolls with a token. The key is on the disk before anything is sent, so a lost answer is
-    /// asked for again with the same key; where the credentials are there already, they are used.
-    ///
-    /// `addresses` replaces those of the token; that is safe, because the root is pinned.
-    ///
-    /// # Errors
-    /// If the token has ended, nobody under the pinned root answers, or it refuses.
-    pub async fn enroll(
-        store: CredentialStore,
-        token: &Token,
-        addresses: Option<Vec<String>>,
-    ) -> Result<Self, AgentError> {
-        let identity = token.identity().map_err(|e| AgentError::Answer(e.to_string()))?;
-        let now = now_ms();
-        if let Some(stored) = store.current()? {
-            let same =
-                stored.meta.identity == identity.to_string() && stored.meta.root == token.root;
-            if same && stored.meta.not_after_ms > now {
-                return Self::of(store, Reach::Network, &stored);
-            }
-        }
-        if token.expires.saturating_mul(1000) <= now {
-            return Err(AgentError::TokenExpired(instant(token.expires.saturating_mul(1000))));
-        }
-        let key = store.pending()?;
-        let addresses = addresses.unwrap_or_else(|| token.addresses.clone());
-        let endpoint = Endpoint {
-            addresses: &addresses,
-            root: &token.root,
-            domain: &token.trust_domain,
-            credentials: None,
-        };
-        let request = EnrollRequest {
-            token: Secret(token.secret().to_string()),
-            csr: wire::text(&certificate_request(&key)?),
-        };
-        let answer = persistent(&endpoint, &request).await?;
-        let asked = Asked {
-            identity: &identity,
-            domain: &token.trust_domain,
-            root: &token.root,
-            authority: addresses,
-        };
-        let stored = asked.check(&answer, key, now_ms())?;
-        store.publish(&stored)?;
-        Self::of(store, Reach::Network, &stored)
-    }
-
-    /// Credentials for an identity whose Authority runs in this process: those that are there, or
-    /// new ones.
-    ///
-    /// # Errors
-    /// If those that are there are damaged, or the Authority cannot issue.
-    pub async fn within(
-        store: CredentialStore,
-        authority: Authority,
-        name: &str,
-    ) -> Result<Self, AgentError> {
-        let domain = authority.trust_domain().clone();
-        let identity = domain.identity(name).map_err(AuthorityError::from)?;
-        let root = authority.root_fingerprint();
-        let now = now_ms();
-        if let Some(stored) = store.current()? {
-            let same = stored.meta.identity == identity.to_string() && stored.meta.root == root;
-            if same && stored.meta.not_after_ms > now {
-                return Self::of(store, Reach::Process(Box::new(authority)), &stored);
-            }
-        }
-        let key = store.pending()?;
-        let issued = authority.issue_local(name, &certificate_request(&key)?, now).await?;
-        let asked =
-            Asked { identity: &identity, domain: &domain, root: &root, authority: Vec::new() };
-        let stored = asked.check(&IssuedAnswer::from(&issued), key, now)?;
-        store.publish(&stored)?;
-        Self::of(store, Reach::Process(Box::new(authority)), &stored)
     }
 
     fn of(
         store: CredentialStore,
         reach: Reach,
-        stored: &StoredCredentials,
+        found: Found<StoredCredentials>,
     ) -> Result<Self, AgentError> {
+        let Found { stored, fell_back } = found;
         let bad = |why: String| AgentError::Stored { name: stored.meta.identity.clone(), why };
         let identity: Identity =
             stored.meta.identity.parse().map_err(|_| bad("they are of no identity".to_owned()))?;
@@ -281,17 +114,41 @@ impl Agent {
         // One that has ended is kept: it may still renew. Anything else must hold at once.
         let at = now_ms().min(stored.meta.not_after_ms) / 1000 - 1;
         judge_issued(&stored.chain, root, &identity, &domain, at).map_err(bad)?;
-        let (chain, key) = shown_pair(&identity, stored)?;
+        let leaf = stored.chain.first().map_or(&[][..], Vec::as_slice);
+        let purposes = Certificate::read(leaf).map_err(bad)?.purposes;
+        let (chain, key) = shown_pair(&identity, &stored)?;
         let credentials = Credentials::from_pem(chain.as_bytes(), key.as_bytes());
+        let credentials = credentials.map_err(|e| bad(e.to_string()))?;
         let trust = Trust::authority(stored.roots_pem().as_bytes(), domain.clone());
+        let trust = trust.map_err(|e| bad(e.to_string()))?;
+        let alarms = Alarms::default();
+        let (belief, remembered) = remembered(&store, &domain);
+        for sentence in fell_back.into_iter().chain(remembered) {
+            alarms.raise("credentials_fell_back", sentence);
+        }
+        let state = belief.as_ref().map_or_else(
+            // Without a list nobody is believed: who was revoked is not known.
+            || TrustState { roots: stored.roots.clone(), needs_crl: true, ..TrustState::default() },
+            Belief::state,
+        );
+        trust.install(state).map_err(|e| bad(e.to_string()))?;
+        let wanted = belief.as_ref().and_then(|belief| belief.stored.meta.renew_at_ms);
         Ok(Self {
-            credentials: Arc::new(credentials.map_err(|e| bad(e.to_string()))?),
-            trust: Arc::new(trust.map_err(|e| bad(e.to_string()))?),
+            credentials: Arc::new(credentials),
+            trust: Arc::new(trust),
+            listens: purposes.is_some_and(|purposes| purposes.server),
+            known: Mutex::new(Known::of(stored.meta, wanted)),
+            belief: Mutex::new(belief),
+            contact: Mutex::new(Contact::beginning_at(now_ms())),
             store,
             reach,
             identity,
             domain,
-            known: Mutex::new(Known { meta: stored.meta.clone(), failures: 0, last_error: None }),
+            alarms,
+            sightings: Arc::default(),
+            renewed: watch::Sender::new(0),
+            moved: Notify::new(),
+            changed: Notify::new(),
         })
     }
 
@@ -316,7 +173,7 @@ impl Agent {
     /// The services that it is meant for, as the Authority last said.
     #[must_use]
     pub fn services(&self) -> Vec<ServiceHint> {
-        self.known().meta.services
+        self.known().meta.services.clone()
     }
 
     /// The trust domain.
@@ -325,230 +182,97 @@ impl Agent {
         &self.domain
     }
 
-    /// How things stand.
+    /// Notes that the holder of this certificate came from this address: what the Authority is
+    /// told every minute while this agent [`follow`](Self::follow)s.
+    pub fn saw(&self, certificate: &CertificateFacts, from: IpAddr) {
+        self.sightings.saw(certificate, from);
+    }
+
+    /// Where peers are noted, for whoever has no agent at hand.
     #[must_use]
-    pub fn status(&self) -> AgentStatus {
-        let Known { meta, failures, last_error } = self.known();
-        AgentStatus {
-            identity: self.identity.clone(),
-            not_after_ms: meta.not_after_ms,
-            renew_at_ms: meta.renew_at_ms,
-            failures,
-            last_error,
-        }
+    pub fn sightings(&self) -> Arc<Sightings> {
+        self.sightings.clone()
     }
 
-    /// Gets a new certificate for a new key, and puts it in force.
-    ///
-    /// # Errors
-    /// If it cannot; then nothing has changed, and the next try sends the same key.
-    pub async fn renew(&self) -> Result<(), AgentError> {
-        let meta = self.known().meta;
-        let key = self.store.pending()?;
-        let request = certificate_request(&key)?;
-        let answer = match &self.reach {
-            Reach::Process(authority) => self.renew_here(authority, &request).await?,
-            Reach::Network => {
-                let endpoint = Endpoint {
-                    addresses: &meta.authority,
-                    root: &meta.root,
-                    domain: &self.domain,
-                    credentials: Some(&self.credentials),
-                };
-                endpoint.post(RENEW, &RenewRequest { csr: wire::text(&request) }).await?
-            }
-        };
-        let asked = Asked {
-            identity: &self.identity,
-            domain: &self.domain,
-            root: &meta.root,
-            authority: meta.authority.clone(),
-        };
-        let stored = asked.check(&answer, key, now_ms())?;
-        let (chain, key) = shown_pair(&self.identity, &stored)?;
-        self.store.publish(&stored)?;
-        let refused = |e: CredentialsError| AgentError::Answer(e.to_string());
-        self.credentials.replace(chain.as_bytes(), key.as_bytes()).map_err(refused)?;
-        let refused = |e: TrustError| AgentError::Answer(e.to_string());
-        self.trust.replace(stored.roots_pem().as_bytes()).map_err(refused)?;
-        *self.lock() = Known { meta: stored.meta, failures: 0, last_error: None };
-        Ok(())
-    }
-
-    /// As an agent elsewhere would; one whose lineage is over begins another, because whoever
-    /// holds this state directory holds the Authority.
-    async fn renew_here(
+    /// Puts in force what `make` makes of what is believed, if it is believed; says whether
+    /// handshakes and connections are judged otherwise from now on.
+    fn install(
         &self,
-        authority: &Authority,
-        request: &[u8],
-    ) -> Result<IssuedAnswer, AgentError> {
-        let stored = self.store.current()?;
-        let leaf = stored.as_ref().and_then(|stored| stored.chain.first());
-        let now = now_ms();
-        let renewed = match leaf {
-            Some(leaf) => authority.renew(leaf, request, now).await,
-            None => Err(AuthorityError::Renewal("there is nothing to renew".to_owned())),
-        };
-        let issued = match renewed {
-            Err(AuthorityError::Renewal(_)) => {
-                let name = self.identity.path().unwrap_or_default();
-                authority.issue_local(name, request, now).await?
-            }
-            other => other?,
-        };
-        Ok(IssuedAnswer::from(&issued))
-    }
-
-    /// Renews in time, until cancelled. A failure is tried again after a minute, doubling to half
-    /// an hour; the credentials in force stay meanwhile.
-    pub async fn keep_fresh(&self, until: CancellationToken) {
-        let mut next = self.known().meta.renew_at_ms;
-        loop {
-            // The wall clock decides, also after a host has slept.
-            let wait = (next - now_ms()).clamp(0, 60_000);
-            let wait = Duration::from_millis(u64::try_from(wait).unwrap_or(0));
-            tokio::select! {
-                () = until.cancelled() => return,
-                () = tokio::time::sleep(wait) => {}
-            }
-            if now_ms() < next {
-                continue;
-            }
-            let tried = tokio::select! {
-                () = until.cancelled() => return,
-                tried = self.renew() => tried,
-            };
-            next = match tried {
-                Ok(()) => {
-                    let meta = self.known().meta;
-                    let end = instant(meta.not_after_ms);
-                    tracing::info!("{} is renewed until {end}", self.identity);
-                    meta.renew_at_ms.max(now_ms() + pause(meta.not_after_ms))
-                }
-                Err(error) => now_ms() + self.failed(&error),
-            };
-        }
-    }
-
-    /// Notes a failure; gives the wait before another try, in milliseconds.
-    fn failed(&self, error: &AgentError) -> i64 {
-        let mut known = self.lock();
-        let wait = renewal::retry_after(known.failures, draw());
-        known.failures = known.failures.saturating_add(1);
-        known.last_error = Some(error.to_string());
-        let left = known.meta.not_after_ms - now_ms();
-        drop(known);
-        let identity = &self.identity;
-        let minutes = (wait + 59_999) / 60_000;
-        if left <= 0 {
-            tracing::error!(
-                alarm = "credentials_expired",
-                "{identity} has ended and is not renewed: {error}; next try in {minutes} min"
-            );
-        } else {
-            let hours = left / 3_600_000;
-            tracing::warn!(
-                alarm = "renewal_late",
-                "{identity} is not renewed yet ({hours} h left): {error}; next try in {minutes} min"
-            );
-        }
-        wait
-    }
-
-    fn known(&self) -> Known {
-        self.lock().clone()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Enrollment is tried a few times: an Authority that is just starting is worth a moment.
-async fn persistent(
-    endpoint: &Endpoint<'_>,
-    request: &EnrollRequest,
-) -> Result<IssuedAnswer, AgentError> {
-    const TRIES: u32 = 4;
-    let mut tried = 1;
-    loop {
-        match endpoint.post(ENROLL, request).await {
-            Err(error) if error.is_passing() && tried < TRIES => {
-                let asked = match error {
-                    AgentError::Refused { retry: Some(seconds), .. } => seconds.min(10),
-                    _ => 0,
-                };
-                let wait = Duration::from_secs(asked).max(Duration::from_millis(500));
-                tokio::time::sleep(wait).await;
-                tried += 1;
-            }
-            other => return other,
-        }
-    }
-}
-
-/// What an answer has to be about.
-struct Asked<'a> {
-    identity: &'a Identity,
-    domain: &'a TrustDomain,
-    /// SHA-256 of the pinned root, hex.
-    root: &'a str,
-    authority: Vec<String>,
-}
-
-impl Asked<'_> {
-    /// Believes an answer, or says why not (`pki.md` section 8): the key is ours, the chain leads
-    /// to the pinned root now and one second before its end, the identity is the expected one.
-    fn check(
-        self,
-        answer: &IssuedAnswer,
-        key: PrivateKey,
         now: i64,
-    ) -> Result<StoredCredentials, AgentError> {
-        let refused = |why: String| AgentError::Answer(why);
-        let chain = ders(&answer.certificate, "certificate chain")?;
-        let roots = ders(&answer.roots, "list of roots")?;
-        let root = roots.into_iter().find(|der| hex(&sha256(der)) == self.root);
-        let root = root.ok_or_else(|| refused("it lacks the pinned root".to_owned()))?;
-        let leaf = chain.first().ok_or_else(|| refused("it holds no certificate".to_owned()))?;
-        let leaf = Certificate::read(leaf).map_err(refused)?;
-        if leaf.public_key != key.public_key() {
-            return Err(refused("its certificate is for another key".to_owned()));
+        make: impl FnOnce(&Judge<'_>, Option<&Belief>) -> Result<Belief, Refused>,
+    ) -> Result<bool, Refused> {
+        let mut belief = lock(&self.belief);
+        let pinned = self.trust.in_force().roots;
+        let judge = Judge { domain: &self.domain, pinned: &pinned, now_ms: now };
+        let next = make(&judge, belief.as_ref())?;
+        let changed = belief.as_ref().is_none_or(|known| !known.judges_like(&next));
+        if changed {
+            self.trust.install(next.state()).map_err(|error| Refused::Roots(error.to_string()))?;
         }
-        if answer.trust_domain != self.domain.as_str() {
-            let domain = shown(answer.trust_domain.as_bytes());
-            return Err(refused(format!("it is of the trust domain `{domain}`")));
-        }
-        for at in [now / 1000, leaf.not_after - 1] {
-            judge_issued(&chain, &root, self.identity, self.domain, at)
-                .map_err(|why| refused(clocks(why, answer.now_ms, now)))?;
-        }
-        if answer.now_ms.abs_diff(now) > SKEW {
-            tracing::warn!(alarm = "clock_skew", "{}", clocks(String::new(), answer.now_ms, now));
-        }
-        let not_after_ms = leaf.not_after.saturating_mul(1000);
-        let draw = draw();
-        // The Authority's window may only move the renewal earlier.
-        let (after, before) = (answer.renew_after_ms, answer.renew_before_ms);
-        let spread = before.saturating_sub(after).max(0) / i64::from(u16::MAX) * i64::from(draw);
-        let told = after.saturating_add(spread);
-        let meta = Meta {
-            identity: self.identity.to_string(),
-            not_after_ms,
-            renew_at_ms: renewal::renew_at(now, not_after_ms, draw).min(told),
-            trust_domain: self.domain.to_string(),
-            authority: self.authority,
-            root: self.root.to_owned(),
-            services: answer
-                .services
-                .iter()
-                .take(64)
-                .filter(|hint| is_sound(hint))
-                .cloned()
-                .collect(),
-        };
-        Ok(StoredCredentials { chain, roots: vec![root], key, meta })
+        *belief = Some(next);
+        Ok(changed)
     }
+
+    /// Writes down what is believed. If it cannot be written, it is in force all the same.
+    fn remember(&self) {
+        // Held meanwhile, so that versions are written in their order.
+        let belief = lock(&self.belief);
+        let Some(belief) = belief.as_ref() else { return };
+        let failed = self.store.trust().publish(&belief.stored).err();
+        self.alarms.set("trust_not_saved", failed.map(|error| error.to_string()));
+    }
+
+    /// The roots that the Authority may be known by: those that are believed, or, as long as nothing
+    /// was said of them, the one of the enrollment.
+    fn pins(&self, meta: &Meta) -> Vec<String> {
+        let believed = lock(&self.belief).as_ref().map(|b| b.stored.bundle.fingerprints());
+        believed.filter(|all| !all.is_empty()).unwrap_or_else(|| vec![meta.root.clone()])
+    }
+
+    fn endpoint<'a>(&'a self, meta: &'a Meta) -> Endpoint<'a> {
+        Endpoint {
+            addresses: &meta.authority,
+            roots: self.pins(meta),
+            domain: &self.domain,
+            credentials: Some(&self.credentials),
+            known: lock(&self.belief).as_ref().map(Belief::state).unwrap_or_default(),
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        lock(&self.known)
+    }
+
+    /// The Authority was heard.
+    fn heard(&self, now: i64) {
+        lock(&self.contact).last_ms = now;
+    }
+}
+
+/// What was believed when this was last at work; a sentence if that cannot be used as it was left.
+fn remembered(store: &CredentialStore, domain: &TrustDomain) -> (Option<Belief>, Option<String>) {
+    let of_domain = |belief: Belief| {
+        if belief.stored.bundle.trust_domain == domain.as_str() {
+            Ok(belief)
+        } else {
+            Err("it is of another trust domain".to_owned())
+        }
+    };
+    match store.trust().current() {
+        Ok(None) => (None, None),
+        Ok(Some(Found { stored, fell_back })) => {
+            match Belief::of(stored).map_err(|e| e.to_string()).and_then(of_domain) {
+                Ok(belief) => (Some(belief), fell_back),
+                Err(why) => (None, Some(forgotten(store, &why))),
+            }
+        }
+        Err(why) => (None, Some(forgotten(store, &why))),
+    }
+}
+
+fn forgotten(store: &CredentialStore, why: &str) -> String {
+    let place = store.trust().path().display();
+    format!("{place} cannot be used, so nobody is let in until the Authority is heard: {why}")
 }
 
 /// What a certificate of this identity looks like in a handshake. The Authority shows its root as
@@ -564,38 +288,23 @@ fn shown_pair(
     Ok((chain, stored.key.to_pem()?))
 }
 
-/// A hint that names an identity and at least one place.
-fn is_sound(hint: &ServiceHint) -> bool {
-    hint.identity.parse::<Identity>().is_ok()
-        && hint.name.len() <= 200
-        && hint.addresses.len() <= 16
-}
-
-fn ders(texts: &[String], what: &str) -> Result<Vec<Vec<u8>>, AgentError> {
-    let bad = || AgentError::Answer(format!("its {what} is not well-formed"));
-    if texts.is_empty() || texts.len() > CHAIN {
-        return Err(bad());
-    }
-    texts.iter().map(|text| wire::der(text, CERTIFICATE).ok_or_else(bad)).collect()
-}
-
 /// The two clocks, if they explain something.
 fn clocks(why: String, theirs: i64, ours: i64) -> String {
     if theirs.abs_diff(ours) <= SKEW {
         return why;
     }
-    let (theirs, ours) = (instant(theirs), instant(ours));
     let lead = if why.is_empty() { String::new() } else { format!("{why}; ") };
-    format!("{lead}the Authority's clock says {theirs}, this host's {ours}")
+    format!("{lead}{}", both(theirs, ours))
+}
+
+fn both(theirs: i64, ours: i64) -> String {
+    let (theirs, ours) = (instant(theirs), instant(ours));
+    format!("the Authority's clock says {theirs}, this host's {ours}")
 }
 
 fn instant(ms: i64) -> String {
-    jiff::Timestamp::from_second(ms / 1000).map_or_else(|_| ms.to_string(), |at| at.to_string())
-}
-
-/// The least time between two renewals, whatever the Authority proposes, in milliseconds.
-fn pause(not_after_ms: i64) -> i64 {
-    ((not_after_ms - now_ms()) / 4).clamp(1000, 600_000)
+    jiff::Timestamp::from_second(ms.div_euclid(1000))
+        .map_or_else(|_| ms.to_string(), |at| at.to_string())
 }
 
 /// Sixteen random bits; the middle if there are none.
@@ -606,4 +315,9 @@ fn draw() -> u16 {
 fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Nothing is left half done in what these guard: each change is one assignment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

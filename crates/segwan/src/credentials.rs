@@ -87,6 +87,12 @@ impl Credentials {
         self.current.pair.load().leaf.serial_hex()
     }
 
+    /// Key identifier of the leaf's issuer in lower-case hex, or the issuer's name.
+    #[must_use]
+    pub fn issuer(&self) -> String {
+        self.current.pair.load().leaf.issuer_key_or_name()
+    }
+
     /// The names that the leaf carries, as text of identities.
     #[must_use]
     pub fn names(&self) -> Vec<String> {

@@ -101,7 +101,7 @@ pub use agent::{Agent, AgentError};
 pub use channel::{Channel, ChannelError, Message};
 pub use credentials::Credentials;
 pub use tls::config::TlsFloor;
-pub use tls::trust::Trust;
+pub use tls::trust::{Tolerate, Trust, TrustState};
 pub use tls::verify::Expected;
 pub use tls::{Acceptor, Connector, HandshakeError, Secured};
 

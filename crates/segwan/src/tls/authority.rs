@@ -2,17 +2,14 @@
 //! that offers client authentication without demanding it (`pki.md` sections 9.3 and 9.5).
 
 use super::config;
-use super::trust::{Roots, Rule};
-use super::verify::{Expected, Fault, Verdict, Verifier};
+use super::trust::{Rule, State, TrustState};
+use super::verify::{Expected, Fault, Judge, Judged, Verdict, Verifier, overheard as overhear};
 use super::{HandshakeError, SettingsError};
 use crate::credentials::Credentials;
-use crate::tls::config::provider;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use arc_swap::ArcSwap;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{
-    ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme,
-};
+use rustls::server::ResolvesServerCert;
+use rustls::{ClientConfig, DistinguishedName, ServerConfig};
 use segwan_core::audit::shown;
 use segwan_core::identity::{Identity, TrustDomain};
 use segwan_core::rejection::Reason;
@@ -53,7 +50,13 @@ pub struct Holder {
 }
 
 /// The Authority's side.
-pub struct AuthorityAcceptor(Arc<ServerConfig>);
+pub struct AuthorityAcceptor {
+    resolver: Arc<dyn ResolvesServerCert>,
+    domain: TrustDomain,
+    grace: Duration,
+    /// The roots that are known, and the settings that follow from them.
+    known: ArcSwap<(Vec<Vec<u8>>, Arc<ServerConfig>)>,
+}
 
 impl AuthorityAcceptor {
     /// A port that shows `credentials` and knows certificates under `root`, in DER; those that
@@ -67,16 +70,25 @@ impl AuthorityAcceptor {
         domain: TrustDomain,
         grace: Duration,
     ) -> Result<Self, SettingsError> {
-        let roots = Roots::from_der(&[CertificateDer::from(root)]);
-        let roots = Arc::new(roots.map_err(|error| SettingsError(error.to_string()))?);
-        let verifier = Holders {
-            subjects: roots.subjects.clone(),
-            rule: Verifier::of_holders(roots, domain),
-            grace,
-        };
-        config::authority_server(credentials, Arc::new(verifier))
-            .map(Self)
-            .map_err(|error| SettingsError(error.to_string()))
+        let resolver: Arc<dyn ResolvesServerCert> = credentials.resolver();
+        let roots = vec![root.to_vec()];
+        let settings = settings(&roots, &resolver, &domain, grace)?;
+        let known = ArcSwap::from_pointee((roots, settings));
+        Ok(Self { resolver, domain, grace, known })
+    }
+
+    /// Knows certificates under these roots, in DER, from the next handshake on: while roots rotate
+    /// there are two, and one that was given up still leads to a renewal.
+    ///
+    /// # Errors
+    /// If one of them is no root; then those of before are known on.
+    pub fn know(&self, roots: &[Vec<u8>]) -> Result<(), SettingsError> {
+        if self.known.load().0 == roots {
+            return Ok(());
+        }
+        let settings = settings(roots, &self.resolver, &self.domain, self.grace)?;
+        self.known.store(Arc::new((roots.to_vec(), settings)));
+        Ok(())
     }
 
     /// Takes the handshake of one caller, until `deadline` in all.
@@ -91,7 +103,7 @@ impl AuthorityAcceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let accepting = TlsAcceptor::from(self.0.clone()).accept(stream);
+        let accepting = TlsAcceptor::from(self.known.load().1.clone()).accept(stream);
         let (stream, verdict) = overheard(accepting, deadline).await?;
         let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let caller = match (shown, verdict) {
@@ -111,27 +123,48 @@ impl AuthorityAcceptor {
     }
 }
 
+fn settings(
+    roots: &[Vec<u8>],
+    resolver: &Arc<dyn ResolvesServerCert>,
+    domain: &TrustDomain,
+    grace: Duration,
+) -> Result<Arc<ServerConfig>, SettingsError> {
+    let bad = |error: String| SettingsError(error);
+    let state = TrustState { roots: roots.to_vec(), ..TrustState::default() };
+    let state = State::new(state).map_err(|error| bad(error.to_string()))?;
+    let holders = Holders { rule: Verifier::of_holders(Arc::new(state), domain.clone()), grace };
+    config::authority_server(resolver.clone(), Arc::new(Judged(holders)))
+        .map_err(|error| bad(error.to_string()))
+}
+
 /// An agent's side: it believes the one root whose SHA-256 it was given, and that root's
 /// Authority. There is no first-use trust, and no switch that turns this off (PKI-25).
 pub struct AuthorityConnector(Arc<ClientConfig>);
 
 impl AuthorityConnector {
-    /// Calls the Authority of `domain` under the root with this SHA-256 in hex, and shows
-    /// `credentials` if there are any.
+    /// Calls the Authority of `domain` under a root with one of these SHA-256 in hex, and shows
+    /// `credentials` if there are any. There are two while roots rotate. What `known` distrusts or
+    /// revokes is refused here as everywhere; its roots are not used.
     ///
     /// # Errors
-    /// If the fingerprint is none, or TLS refuses the settings.
+    /// If a fingerprint is none, or TLS refuses the settings.
     pub fn new(
-        fingerprint: &str,
+        fingerprints: &[&str],
         domain: TrustDomain,
         credentials: Option<&Credentials>,
+        known: TrustState,
     ) -> Result<Self, SettingsError> {
         let settings = |error: String| SettingsError(error);
-        let pin = from_hex(fingerprint).and_then(|hash| <[u8; 32]>::try_from(hash).ok());
-        let pin = pin.ok_or_else(|| settings("the root's fingerprint is no SHA-256".to_owned()))?;
+        let pin = |text: &&str| from_hex(text).and_then(|hash| <[u8; 32]>::try_from(hash).ok());
+        let pins: Option<Vec<_>> = fingerprints.iter().map(pin).collect();
+        let pins = pins.filter(|pins| !pins.is_empty());
+        let pins =
+            pins.ok_or_else(|| settings("the root's fingerprint is no SHA-256".to_owned()))?;
         let authority = domain.identity(AUTHORITY_NAME).map_err(|e| settings(e.to_string()))?;
-        let verifier = Pinned { pin, domain, authority: Expected::one(authority) };
-        config::authority_client(credentials, Arc::new(verifier))
+        // The Authority is asked before its lists are here.
+        let known = TrustState { needs_crl: false, ..known };
+        let pinned = Pinned { pins, domain, authority: Expected::one(authority), known };
+        config::authority_client(credentials, Arc::new(Judged(pinned)))
             .map(Self)
             .map_err(|error| settings(error.to_string()))
     }
@@ -172,7 +205,7 @@ async fn overheard<T>(
     let mut handshake = pin!(handshake);
     let mut verdict = None;
     let step = poll_fn(|cx| {
-        let (poll, said) = Verifier::overheard(|| handshake.as_mut().poll(cx));
+        let (poll, said) = overhear(|| handshake.as_mut().poll(cx));
         verdict = said.or_else(|| verdict.take());
         poll
     });
@@ -182,10 +215,19 @@ async fn overheard<T>(
             Some(Err(Fault { reason, sentence, presented })) => {
                 HandshakeError { reason, sentence, presented }
             }
+            // A process that ends cuts its handshakes: that says nothing of who it was.
+            _ if is_cut(error.kind()) => {
+                failed(Reason::ResetByPeer, "the connection was cut in the handshake")
+            }
             _ => failed(Reason::TlsError, &shown(error.to_string().as_bytes())),
         }),
         Err(_) => Err(failed(Reason::HandshakeTimeout, "no complete handshake in time")),
     }
+}
+
+fn is_cut(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(kind, UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe)
 }
 
 fn failed(reason: Reason, sentence: &str) -> HandshakeError {
@@ -196,10 +238,10 @@ fn seconds(time: UnixTime) -> i64 {
     i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// Judges whoever shows a certificate at the Authority's port.
+/// Judges whoever shows a certificate at the Authority's port. It asks no revocation list: the
+/// store behind the port knows better (`pki.md` section 9.5).
 #[derive(Debug)]
 struct Holders {
-    subjects: Vec<DistinguishedName>,
     rule: Verifier,
     grace: Duration,
 }
@@ -219,109 +261,60 @@ impl Holders {
     }
 }
 
-impl ClientCertVerifier for Holders {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &self.subjects
-    }
-
-    fn client_auth_mandatory(&self) -> bool {
-        false
-    }
-
-    fn verify_client_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        let at = self.instant(end_entity, now);
-        Verifier::conclude(self.rule.judge(end_entity, intermediates, at))?;
-        Ok(ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("only TLS 1.3 is spoken here".to_owned()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Verifier::tls13(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// Believes what leads to one root, known by its SHA-256 and sent along by the server.
-#[derive(Debug)]
-struct Pinned {
-    pin: [u8; 32],
-    domain: TrustDomain,
-    authority: Expected,
-}
-
-impl Pinned {
+impl Judge for Holders {
     fn judge(
         &self,
         leaf: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Verdict {
-        let root = others.iter().find(|der| sha256(der) == self.pin);
-        let roots = root.and_then(|der| Roots::from_der(std::slice::from_ref(der)).ok());
-        let Some(roots) = roots else {
-            let pin = segwan_pki::key::hex(&self.pin);
-            let sentence = format!("does not hold a certificate under the pinned root {pin}");
-            return Err(Fault { reason: Reason::UnknownIssuer, sentence, presented: None });
-        };
-        let rule = Rule::Authority(self.domain.clone());
-        Verifier::of_servers(Arc::new(roots), rule, self.authority.clone()).judge(leaf, others, now)
+        self.rule.judge(leaf, others, self.instant(leaf, now))
+    }
+
+    fn subjects(&self) -> &[DistinguishedName] {
+        self.rule.subjects()
+    }
+
+    fn is_mandatory(&self) -> bool {
+        false
     }
 }
 
-impl ServerCertVerifier for Pinned {
-    fn verify_server_cert(
+/// Believes what leads to one root, known by its SHA-256 and sent along by the server.
+#[derive(Debug)]
+struct Pinned {
+    pins: Vec<[u8; 32]>,
+    domain: TrustDomain,
+    authority: Expected,
+    /// What is known of keys and certificates that are not believed any more.
+    known: TrustState,
+}
+
+impl Judge for Pinned {
+    fn judge(
         &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
         now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Verifier::conclude(self.judge(end_entity, intermediates, now))?;
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("only TLS 1.3 is spoken here".to_owned()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Verifier::tls13(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
+    ) -> Verdict {
+        let mut verdict = None;
+        for root in others.iter().filter(|der| self.pins.contains(&sha256(der))) {
+            let state = TrustState { roots: vec![root.to_vec()], ..self.known.clone() };
+            let Ok(state) = State::new(state) else { continue };
+            let (rule, expected) = (Rule::Authority(self.domain.clone()), self.authority.clone());
+            let judged =
+                Verifier::of_servers(Arc::new(state), rule, expected).judge(leaf, others, now);
+            if judged.is_ok() {
+                return judged;
+            }
+            verdict.get_or_insert(judged);
+        }
+        verdict.unwrap_or_else(|| {
+            let pins: Vec<_> = self.pins.iter().map(|pin| segwan_pki::key::hex(pin)).collect();
+            let pins = pins.join(" or ");
+            let sentence = format!("does not hold a certificate under the pinned root {pins}");
+            Err(Fault { reason: Reason::UnknownIssuer, sentence, presented: None })
+        })
     }
 }
 
@@ -334,11 +327,11 @@ pub(crate) fn judge_issued(
     domain: &TrustDomain,
     at: i64,
 ) -> Result<(), String> {
-    let roots = Roots::from_der(&[CertificateDer::from(root)]).map_err(|e| e.to_string())?;
+    let state = State::of_root(root).map_err(|e| e.to_string())?;
     let chain: Vec<_> = chain.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
     let [leaf, others @ ..] = chain.as_slice() else { return Err("there is none".to_owned()) };
     let at = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(at).unwrap_or(0)));
-    let verdict = Verifier::of_holders(Arc::new(roots), domain.clone()).judge(leaf, others, at);
+    let verdict = Verifier::of_holders(Arc::new(state), domain.clone()).judge(leaf, others, at);
     let peer = verdict.map_err(|fault| fault.sentence)?;
     if peer.identity() == identity {
         Ok(())

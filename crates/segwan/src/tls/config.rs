@@ -4,12 +4,12 @@
 //! shares its session storage with the original (DEP-02).
 
 use crate::credentials::Credentials;
-use crate::tls::verify::Verifier;
+use crate::tls::verify::{Judged, Verifier};
 use rustls::client::Resumption;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
-use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
 use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
 use std::sync::{Arc, LazyLock};
 
@@ -59,7 +59,7 @@ pub(crate) fn server(
 ) -> Result<Arc<ServerConfig>, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(floor.versions())?
-        .with_client_cert_verifier(Arc::new(verifier))
+        .with_client_cert_verifier(Arc::new(Judged(verifier)))
         .with_cert_resolver(credentials.resolver());
     // A resumed session would skip the verifier (F2, F3, F8; DEP-01).
     config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -78,7 +78,7 @@ pub(crate) fn client(
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(floor.versions())?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_custom_certificate_verifier(Arc::new(Judged(verifier)))
         .with_client_cert_resolver(credentials.resolver());
     config.resumption = Resumption::disabled();
     config.enable_early_data = false;
@@ -91,13 +91,13 @@ const HTTP: &[u8] = b"http/1.1";
 
 /// Settings of the Authority's own port: TLS 1.3 and HTTP/1.1, and nothing else (`pki.md` 9.5).
 pub(crate) fn authority_server(
-    credentials: &Credentials,
+    resolver: Arc<dyn ResolvesServerCert>,
     verifier: Arc<dyn ClientCertVerifier>,
 ) -> Result<Arc<ServerConfig>, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(TlsFloor::V13.versions())?
         .with_client_cert_verifier(verifier)
-        .with_cert_resolver(credentials.resolver());
+        .with_cert_resolver(resolver);
     config.alpn_protocols = vec![HTTP.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;

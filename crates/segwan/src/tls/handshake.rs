@@ -120,17 +120,19 @@ impl Handshake {
     }
 
     fn finish(mut self) -> Result<Secured, HandshakeError> {
-        let peer = match self.records.take_verdict() {
-            Some(Ok(peer)) if !self.records.is_resumed() => Arc::new(peer),
-            _ => {
-                return Err(HandshakeError {
-                    reason: Reason::Internal,
-                    sentence: "the handshake ended without a verified certificate".to_owned(),
-                    presented: None,
-                });
-            }
+        let failed = |reason, sentence: &str| {
+            Err(HandshakeError { reason, sentence: sentence.to_owned(), presented: None })
+        };
+        if self.records.is_resumed() {
+            let sentence = "the handshake was resumed, so no certificate was looked at";
+            return failed(Reason::ResumptionSeen, sentence);
+        }
+        let Some(Ok(peer)) = self.records.take_verdict() else {
+            let sentence = "the handshake ended without a verified certificate";
+            return failed(Reason::Internal, sentence);
         };
         self.early.shrink_to_fit();
+        let peer = Arc::new(peer);
         Ok(Secured { records: self.records, peer, early: self.early, closed: self.closed })
     }
 

@@ -21,7 +21,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
-use trust::{Roots, Trust};
+use trust::{State, Trust};
 use verify::{Expected, Presented, Verifier};
 
 /// The listening side: shows its credentials and demands a certificate of everybody.
@@ -70,8 +70,8 @@ pub struct HandshakeError {
 #[error("TLS settings cannot be used: {0}")]
 pub struct SettingsError(String);
 
-/// A configuration with the roots for which it was made.
-type Made<C> = ArcSwapOption<(Arc<Roots>, Arc<C>)>;
+/// A configuration with the state of trust for which it was made.
+type Made<C> = ArcSwapOption<(Arc<State>, Arc<C>)>;
 
 impl Acceptor {
     /// A listener's side with `credentials` to show, for peers that `trust` believes.
@@ -109,8 +109,8 @@ impl Acceptor {
     }
 
     fn config(&self) -> Result<Arc<ServerConfig>, rustls::Error> {
-        current(&self.made, &self.trust, |roots| {
-            let verifier = Verifier::of_clients(roots, self.trust.rule());
+        current(&self.made, &self.trust, |state| {
+            let verifier = Verifier::of_clients(state, self.trust.rule());
             config::server(&self.credentials, verifier, self.floor)
         })
     }
@@ -162,8 +162,8 @@ impl Connector {
     }
 
     fn config(&self) -> Result<Arc<ClientConfig>, rustls::Error> {
-        current(&self.made, &self.trust, |roots| {
-            let verifier = Verifier::of_servers(roots, self.trust.rule(), self.expected.clone());
+        current(&self.made, &self.trust, |state| {
+            let verifier = Verifier::of_servers(state, self.trust.rule(), self.expected.clone());
             config::client(&self.credentials, verifier, self.floor)
         })
     }
@@ -188,19 +188,19 @@ impl HandshakeError {
     }
 }
 
-/// The configuration for the roots in force: made when they changed, never edited (DEP-02).
+/// The configuration for the state in force: made when it changed, never edited (DEP-02).
 fn current<C>(
     made: &Made<C>,
     trust: &Trust,
-    make: impl FnOnce(Arc<Roots>) -> Result<Arc<C>, rustls::Error>,
+    make: impl FnOnce(Arc<State>) -> Result<Arc<C>, rustls::Error>,
 ) -> Result<Arc<C>, rustls::Error> {
-    let roots = trust.roots();
+    let state = trust.state();
     if let Some(made) = made.load().as_deref()
-        && Arc::ptr_eq(&made.0, &roots)
+        && Arc::ptr_eq(&made.0, &state)
     {
         return Ok(made.1.clone());
     }
-    let config = make(roots.clone())?;
-    made.store(Some(Arc::new((roots, config.clone()))));
+    let config = make(state.clone())?;
+    made.store(Some(Arc::new((state, config.clone()))));
     Ok(config)
 }

@@ -3,7 +3,7 @@
 //! Its face has the shape of rustls 0.24's split mode, so the move there is this file.
 
 use crate::tls::buffers::{CHUNK, Space};
-use crate::tls::verify::{Verdict, Verifier};
+use crate::tls::verify::{Verdict, overheard};
 use crate::tls::words::in_words;
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
@@ -84,7 +84,7 @@ impl Records {
         let size = (held.len() + read).min(incoming.len());
         let (front, _) = incoming.split_at_mut(size);
         front[..held.len()].copy_from_slice(&held);
-        let (result, verdict) = Verifier::overheard(|| match &mut self.side {
+        let (result, verdict) = overheard(|| match &mut self.side {
             Side::Server(connection) => open(&mut **connection, front, plain, sealed),
             Side::Client(connection) => open(&mut **connection, front, plain, sealed),
         });

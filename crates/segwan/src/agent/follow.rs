@@ -1,0 +1,539 @@
+//! Following: what the Authority says while it is said, installed, swept, and acknowledged
+//! (`pki.md` sections 9.6, 11.1 and 11.4).
+//!
+//! The stream is the fast way. Lists and bundle are fetched beside it, so that a stream which lies
+//! still hides nothing for long.
+
+use super::belief::{Belief, Refused};
+use super::stream::Lines;
+use super::{Agent, AgentError, Reach, draw, instant, lock, now_ms};
+use segwan_core::audit::shown;
+use segwan_pki::api::{
+    self as wire, ACK, AckRequest, AgentEvent, BUNDLE, CRL, EventLine, REPORT, ReportRequest,
+    SignedBundle,
+};
+use segwan_pki::directory::{DirectoryError, StateDir};
+use segwan_pki::revocation::{CRL_BYTES, CrlError};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+const MINUTE: i64 = 60_000;
+const HOUR: i64 = 60 * MINUTE;
+/// How often lists are fetched, beside the stream.
+const LISTS: i64 = HOUR;
+/// How often the bundle is.
+const BUNDLES: i64 = 6 * HOUR;
+/// No word of the Authority for so long is an alarm.
+const SILENCE: i64 = HOUR;
+/// How often the Authority is told what was seen.
+const REPORTS: Duration = Duration::from_secs(60);
+/// How often it is looked whether something is late.
+const LOOKS: Duration = Duration::from_secs(5);
+/// Most acknowledgements that wait; a later one says what an earlier one did.
+const ACKS: usize = 64;
+/// Most bytes of a bundle that is fetched.
+const BUNDLE_BYTES: usize = 1024 * 1024;
+
+/// Which installation follows, as the Authority lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installation {
+    /// Its random id: [`StateDir::instance`].
+    pub instance: String,
+    /// `gateway`, `client` or `library`.
+    pub kind: &'static str,
+    /// What the host calls itself.
+    pub host: String,
+}
+
+/// An event that is in force.
+struct Ack {
+    seq: i64,
+    closed: u64,
+}
+
+impl Installation {
+    /// The installation of a state directory.
+    ///
+    /// # Errors
+    /// If its id cannot be read or made.
+    pub fn of(state: &StateDir, kind: &'static str) -> Result<Self, DirectoryError> {
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        Ok(Self { instance: state.instance()?, kind, host: host_name(host.trim()) })
+    }
+
+    /// The path of the event stream for an agent with this much in force.
+    fn events(&self, after: Option<(i64, i64)>) -> String {
+        let Self { instance, kind, host } = self;
+        let version = env!("CARGO_PKG_VERSION");
+        let after = after.map(|(epoch, seq)| format!("epoch={epoch}&after={seq}&"));
+        format!(
+            "{}?{}instance={instance}&kind={kind}&version={version}&host={host}",
+            wire::EVENTS,
+            after.unwrap_or_default()
+        )
+    }
+}
+
+impl Agent {
+    /// Follows the Authority until cancelled: installs what it says, calls `sweep`, which judges
+    /// live connections again and gives how many it ended, and acknowledges.
+    ///
+    /// Nothing that goes wrong ends it; it raises alarms and tries again.
+    pub async fn follow<F>(
+        self: Arc<Self>,
+        who: Installation,
+        until: CancellationToken,
+        sweep: impl Fn() -> F,
+    ) where
+        F: Future<Output = u64>,
+    {
+        let (acks, queue) = mpsc::channel(ACKS);
+        let all = async {
+            tokio::join!(
+                self.listen(&who, &sweep, &acks),
+                self.acknowledge(&who, queue),
+                self.fetch(),
+                self.tell(&who),
+                self.watch(),
+                self.sweep_changes(&sweep),
+            )
+        };
+        tokio::select! {
+            () = until.cancelled() => {}
+            _ = all => {}
+        }
+        lock(&self.contact).stream_since_ms = None;
+    }
+
+    /// Keeps an event stream open. Gives nothing back: it ends when it is dropped.
+    async fn listen<F: Future<Output = u64>>(
+        &self,
+        who: &Installation,
+        sweep: &impl Fn() -> F,
+        acks: &mpsc::Sender<Ack>,
+    ) {
+        // Whether something that was said is not in force: then everything is asked for anew.
+        let mut lost = false;
+        loop {
+            match self.open(who, lost).await {
+                Ok(lines) => {
+                    let ended = self.hear(lines, who, sweep, acks).await;
+                    lost = matches!(ended, Ended::Refused);
+                }
+                Err(error) => {
+                    tracing::debug!("{}: no event stream: {error}", self.identity);
+                }
+            }
+            lock(&self.contact).stream_since_ms = None;
+            // Between 1 s and 30 s, so that a fleet does not come back at once.
+            let wait = 1000 + u64::from(draw()) * 29_000 / u64::from(u16::MAX);
+            sleep(Duration::from_millis(wait)).await;
+        }
+    }
+
+    pub(super) async fn open(&self, who: &Installation, anew: bool) -> Result<Lines, AgentError> {
+        let after = lock(&self.belief).as_ref().map(Belief::after).filter(|_| !anew);
+        match &self.reach {
+            Reach::Process(authority) => {
+                let agent = segwan_pki::authority::Agent {
+                    instance: who.instance.clone(),
+                    name: self.name(),
+                    serial: self.credentials.serial(),
+                    issuer: self.credentials.issuer(),
+                    kind: who.kind.to_owned(),
+                    version: env!("CARGO_PKG_VERSION").to_owned(),
+                    host: who.host.clone(),
+                    address: String::new(),
+                };
+                let stream = authority.subscribe(agent, after, now_ms()).await?;
+                Ok(Lines::Process(Box::new(stream)))
+            }
+            Reach::Network => {
+                let meta = self.known().meta.clone();
+                let lines = self.endpoint(&meta).listen(&who.events(after)).await?;
+                Ok(Lines::Network(Box::new(lines)))
+            }
+        }
+    }
+
+    /// Takes the lines of a stream to its end.
+    async fn hear<F: Future<Output = u64>>(
+        &self,
+        mut lines: Lines,
+        who: &Installation,
+        sweep: &impl Fn() -> F,
+        acks: &mpsc::Sender<Ack>,
+    ) -> Ended {
+        let mut renewed = self.renewed.subscribe();
+        lock(&self.contact).stream_since_ms = Some(now_ms());
+        loop {
+            let line = tokio::select! {
+                line = lines.next() => line,
+                _ = renewed.changed() => match self.open(who, false).await {
+                    // The new certificate's stream takes the place of the old one's.
+                    Ok(next) => {
+                        lines = next;
+                        continue;
+                    }
+                    Err(error) => Err(error),
+                },
+            };
+            let line = match line {
+                Ok(Some(line)) => line,
+                Ok(None) => return Ended::Over,
+                Err(error) => {
+                    tracing::info!("{}: the event stream ended: {error}", self.identity);
+                    return Ended::Over;
+                }
+            };
+            match self.take(&line, now_ms()) {
+                Ok(Taken::Nothing) => {}
+                Ok(Taken::Noted) => {
+                    self.remember();
+                    let _ = acks.try_send(Ack { seq: line.seq, closed: 0 });
+                }
+                Ok(Taken::Installed) => {
+                    let closed = sweep().await;
+                    self.remember();
+                    // A full queue loses a count; the event is acknowledged with the next.
+                    let _ = acks.try_send(Ack { seq: line.seq, closed });
+                }
+                Err(refused) => {
+                    self.alarms.raise(refused.alarm(), refused.to_string());
+                    return Ended::Refused;
+                }
+            }
+        }
+    }
+
+    /// Puts one line of the stream in force.
+    pub(super) fn take(&self, line: &EventLine, now: i64) -> Result<Taken, Refused> {
+        self.heard(now);
+        let in_force = |mut next: Belief| {
+            next.stored.meta.epoch = line.epoch;
+            next.stored.meta.seq = next.stored.meta.seq.max(line.seq);
+            next
+        };
+        let missing = || Refused::Malformed("an event came before anything is believed");
+        match &line.event {
+            AgentEvent::Keepalive => return Ok(Taken::Nothing),
+            AgentEvent::Hello => {
+                self.compare_clocks(line.at_ms, now);
+                return Ok(Taken::Nothing);
+            }
+            AgentEvent::RenewNow { window_ms, lineages } => {
+                let own = self.known().meta.lineage.clone();
+                let meant = lineages.is_empty() || own.is_empty() || lineages.contains(&own);
+                let at = meant.then(|| self.renew_within(*window_ms, now));
+                self.install(now, |_, known| {
+                    let mut next = in_force(known.ok_or_else(missing)?.clone());
+                    next.stored.meta.renew_at_ms = at.or(next.stored.meta.renew_at_ms);
+                    Ok(next)
+                })?;
+                return Ok(Taken::Noted);
+            }
+            AgentEvent::Revoked { certificates, crls } => {
+                let put = |crls: &[String]| {
+                    self.install(now, |judge, known| {
+                        let known = known.ok_or_else(missing)?;
+                        judge.revoked(certificates, crls, known).map(in_force)
+                    })
+                };
+                if let Err(refused) = put(crls) {
+                    // Who is revoked is refused, whatever becomes of the lists.
+                    put(&[])?;
+                    // One that was overtaken by a newer one on the way is nothing to tell.
+                    if !matches!(refused, Refused::Crl(CrlError::Older { .. })) {
+                        self.alarms.raise(refused.alarm(), refused.to_string());
+                    }
+                }
+            }
+            AgentEvent::Bundle { bundle, crls } => {
+                self.install(now, |judge, known| {
+                    judge.rebundled(bundle, crls, known.ok_or_else(missing)?).map(in_force)
+                })?;
+                self.alarms.end("bundle_rollback");
+            }
+            AgentEvent::Snapshot { trust } => {
+                let mut added = 0;
+                let before = lock(&self.belief).as_ref().map(Belief::after);
+                if let Some((epoch, _)) = before.filter(|(epoch, _)| *epoch < trust.epoch) {
+                    self.alarms.raise(
+                        "authority_restored",
+                        format!(
+                            "the Authority was restored from a backup (epoch {epoch} to {}); what it \
+                             had revoked since is still refused here, and has to be revoked there \
+                             again",
+                            trust.epoch
+                        ),
+                    );
+                }
+                self.install(now, |judge, known| {
+                    let (next, more) = judge.snapshot(trust, known)?;
+                    added = more;
+                    Ok(next)
+                })?;
+                if added > 0 {
+                    let identity = &self.identity;
+                    tracing::warn!(
+                        "{identity}: {added} certificates are on revocation lists and were not in \
+                         the set that the Authority pushed; they are revoked here"
+                    );
+                }
+                for word in ["bundle_rollback", "crl_fork", "trust_refused"] {
+                    self.alarms.end(word);
+                }
+            }
+        }
+        Ok(Taken::Installed)
+    }
+
+    async fn acknowledge(&self, who: &Installation, mut queue: mpsc::Receiver<Ack>) {
+        while let Some(Ack { seq, closed }) = queue.recv().await {
+            let bundle_version = lock(&self.belief).as_ref().map_or(0, |it| it.version().1);
+            let instance = who.instance.clone();
+            let ack = AckRequest { instance, seq, bundle_version, closed };
+            for wait in [0, 1, 5] {
+                sleep(Duration::from_secs(wait)).await;
+                match self.say_in_force(&ack).await {
+                    Ok(()) => {
+                        lock(&self.contact).acked = seq;
+                        break;
+                    }
+                    Err(error) => tracing::info!("{}: not acknowledged: {error}", self.identity),
+                }
+            }
+        }
+    }
+
+    async fn say_in_force(&self, ack: &AckRequest) -> Result<(), AgentError> {
+        match &self.reach {
+            Reach::Process(authority) => {
+                Ok(authority.acknowledge(&self.name(), ack, now_ms()).await?)
+            }
+            Reach::Network => {
+                let meta = self.known().meta.clone();
+                self.endpoint(&meta).tell(ACK, ack).await
+            }
+        }
+    }
+
+    /// Fetches lists and bundle, whatever the stream says.
+    async fn fetch(&self) {
+        // Somewhere in the first hour, so that a fleet that was started at once is spread.
+        let begun = now_ms() - LISTS + LISTS * i64::from(draw()) / i64::from(u16::MAX);
+        let (mut lists, mut bundle) = (begun, begun);
+        loop {
+            sleep(Duration::from_secs(60)).await;
+            let now = now_ms();
+            // Also after a clock that ran ahead was set back.
+            if !(0..LISTS).contains(&(now - lists)) {
+                lists = self.noting(self.fetch_lists(now).await, now, LISTS);
+            }
+            if !(0..BUNDLES).contains(&(now - bundle)) {
+                bundle = self.noting(self.fetch_bundle(now).await, now, BUNDLES);
+            }
+        }
+    }
+
+    /// When something was fetched; if it was not, such that it is tried again in five minutes.
+    fn noting(&self, fetched: Result<(), AgentError>, now: i64, every: i64) -> i64 {
+        match fetched {
+            Ok(()) => now,
+            Err(error) => {
+                tracing::info!("{}: cannot ask the Authority: {error}", self.identity);
+                now - every + 5 * MINUTE
+            }
+        }
+    }
+
+    /// Fetches the list of each issuing key.
+    pub(super) async fn fetch_lists(&self, now: i64) -> Result<(), AgentError> {
+        let issuers = lock(&self.belief).as_ref().map_or_else(Vec::new, Belief::issuers);
+        for issuer in issuers {
+            let number = || lock(&self.belief).as_ref().map_or(0, |it| it.number(&issuer));
+            let before = number();
+            let der = match &self.reach {
+                Reach::Process(authority) => {
+                    authority.crl(&issuer).await?.map(|(_, der)| der).unwrap_or_default()
+                }
+                Reach::Network => {
+                    let meta = self.known().meta.clone();
+                    self.endpoint(&meta).get(&format!("{CRL}{issuer}"), CRL_BYTES).await?
+                }
+            };
+            self.heard(now);
+            let made = |judge: &super::Judge<'_>, known: Option<&Belief>| match known {
+                Some(known) => judge.list(&der, known),
+                None => Err(Refused::Malformed("a list came before anything is believed")),
+            };
+            let installed = self.install(now, made);
+            let overtaken = number() != before;
+            self.conclude(installed, "crl_fork", overtaken);
+        }
+        Ok(())
+    }
+
+    /// Fetches the bundle, with the lists of what is new in it.
+    pub(super) async fn fetch_bundle(&self, now: i64) -> Result<(), AgentError> {
+        let before = lock(&self.belief).as_ref().map(Belief::version);
+        let bundle = match &self.reach {
+            Reach::Process(authority) => authority.bundle(now).await?.1,
+            Reach::Network => {
+                let meta = self.known().meta.clone();
+                let body = self.endpoint(&meta).get(BUNDLE, BUNDLE_BYTES).await?;
+                serde_json::from_slice::<SignedBundle>(&body)
+                    .map_err(|_| AgentError::Answer("its bundle is not well-formed".to_owned()))?
+            }
+        };
+        self.heard(now);
+        let installed = self.install(now, |judge, known| match known {
+            Some(known) => judge.rebundled(&bundle, &[], known),
+            None => Err(Refused::Malformed("a bundle came before anything is believed")),
+        });
+        let after = lock(&self.belief).as_ref().map(Belief::version);
+        let is_newer = installed.as_ref().is_ok_and(|changed| *changed);
+        self.conclude(installed, "bundle_rollback", after != before);
+        if is_newer { Box::pin(self.fetch_lists(now)).await } else { Ok(()) }
+    }
+
+    /// What follows from something that was fetched. What was overtaken by an event while it was
+    /// on its way is no alarm.
+    fn conclude(&self, installed: Result<bool, Refused>, word: &'static str, overtaken: bool) {
+        match installed {
+            Ok(changed) => {
+                self.alarms.end(word);
+                if changed {
+                    self.remember();
+                    self.changed.notify_one();
+                }
+            }
+            Err(refused) if overtaken && refused.alarm() == word => {}
+            Err(refused) => self.alarms.raise(refused.alarm(), refused.to_string()),
+        }
+    }
+
+    /// Tells the Authority every minute what was seen.
+    async fn tell(&self, who: &Installation) {
+        loop {
+            sleep(REPORTS).await;
+            if let Err(error) = self.report(who, now_ms()).await {
+                tracing::info!("{}: cannot report: {error}", self.identity);
+            }
+        }
+    }
+
+    pub(super) async fn report(&self, who: &Installation, now: i64) -> Result<(), AgentError> {
+        let bundle_version = lock(&self.belief).as_ref().map_or(0, |it| it.version().1);
+        let seen = self.sightings.take();
+        let instance = who.instance.clone();
+        let report = ReportRequest { instance, now_ms: now, bundle_version, seen };
+        let told = match &self.reach {
+            Reach::Process(authority) => {
+                let told = authority.report(&self.name(), self.listens, &report, now).await;
+                told.map(|unknown| self.saw_unrecorded(&unknown)).map_err(AgentError::from)
+            }
+            Reach::Network => {
+                let meta = self.known().meta.clone();
+                self.endpoint(&meta).tell(REPORT, &report).await
+            }
+        };
+        match told {
+            Ok(()) => self.heard(now),
+            Err(_) => self.sightings.put_back(report.seen),
+        }
+        told
+    }
+
+    fn saw_unrecorded(&self, serials: &[String]) {
+        if let Some(first) = serials.first() {
+            let sentence = format!(
+                "{} certificates came that carry our signature and were never recorded, such as \
+                 the serial {first}",
+                serials.len()
+            );
+            self.alarms.raise("unrecorded_certificate", sentence);
+        }
+    }
+
+    /// Looks every few seconds whether something is late.
+    async fn watch(&self) {
+        loop {
+            self.look_around(now_ms());
+            sleep(LOOKS).await;
+        }
+    }
+
+    pub(super) fn look_around(&self, now: i64) {
+        self.look(now);
+        if matches!(self.reach, Reach::Process(_)) {
+            self.heard(now);
+        }
+        let last = lock(&self.contact).last_ms;
+        let silent = (now - last >= SILENCE).then(|| {
+            let identity = &self.identity;
+            format!("{identity} has heard nothing of the Authority since {}", instant(last))
+        });
+        self.alarms.set("authority_unreachable", silent);
+        let stale = lock(&self.belief).as_ref().and_then(|belief| stale(belief, now));
+        self.alarms.set("crl_stale", stale);
+    }
+
+    /// Sweeps after a change that came by no event.
+    async fn sweep_changes<F: Future<Output = u64>>(&self, sweep: &impl Fn() -> F) {
+        loop {
+            self.changed.notified().await;
+            let closed = sweep().await;
+            tracing::info!("{}: trust changed; {closed} connections ended", self.identity);
+        }
+    }
+
+    /// The name of the registration.
+    fn name(&self) -> String {
+        self.identity.path().unwrap_or_default().to_owned()
+    }
+}
+
+/// How a stream ended.
+enum Ended {
+    Over,
+    /// Something that was said is not believed.
+    Refused,
+}
+
+/// What became of a line.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// It asks for nothing.
+    Nothing,
+    /// It is noted, and judges nobody.
+    Noted,
+    /// It is in force.
+    Installed,
+}
+
+/// A list that is over half of its life, or over it.
+fn stale(belief: &Belief, now: i64) -> Option<String> {
+    let oldest = belief.stored.crls.iter().min_by_key(|crl| crl.next_update_ms)?;
+    let half = oldest.this_update_ms + (oldest.next_update_ms - oldest.this_update_ms) / 2;
+    let (issuer, next) = (shown(oldest.issuer_key.as_bytes()), instant(oldest.next_update_ms));
+    if oldest.is_stale(now) {
+        return Some(format!(
+            "the revocation list of the issuing key {issuer} ended at {next}; the last one stays in \
+             force"
+        ));
+    }
+    (now >= half).then(|| {
+        format!("the revocation list of the issuing key {issuer} is old; it ends at {next}")
+    })
+}
+
+/// What may stand in a query: a host name, with everything else as `-`.
+fn host_name(text: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || ".-_".contains(c) { c } else { '-' };
+    let name: String = text.chars().take(64).map(plain).collect();
+    if name.is_empty() { "unknown".to_owned() } else { name }
+}

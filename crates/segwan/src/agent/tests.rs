@@ -1,0 +1,523 @@
+use super::belief::Refused;
+use super::follow::Taken;
+use super::*;
+use segwan_core::rejection::Reason;
+use segwan_pki::api::{AgentEvent, EventLine};
+use segwan_pki::authority::{
+    AuthorityOptions, LEAF_LIFETIME, RENEWAL_GRACE, Registration, Selector,
+};
+use segwan_pki::directory::StateDir;
+use segwan_pki::profile::Profile;
+use segwan_pki::revocation::RevocationReason;
+use segwan_pki::x509::certificate_request;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+const HOUR: i64 = 3_600_000;
+const SOON: Duration = Duration::from_secs(20);
+
+/// An Authority, and agents that reach it in this process.
+struct World {
+    parent: tempfile::TempDir,
+    state: StateDir,
+    authority: Authority,
+}
+
+impl World {
+    async fn new() -> Self {
+        let parent = tempfile::tempdir().unwrap();
+        let state = StateDir::open(&parent.path().join("authority")).unwrap();
+        let authority = open(&state).await;
+        for (name, profile) in [
+            (AUTHORITY_NAME, Profile::Authority),
+            ("orders", Profile::Service),
+            ("app", Profile::Client),
+            ("other", Profile::Client),
+        ] {
+            authority.register(&Registration::new(name, profile), now_ms()).await.unwrap();
+        }
+        Self { parent, state, authority }
+    }
+
+    async fn agent(&self, name: &str) -> (StateDir, Arc<Agent>) {
+        let state = StateDir::open(&self.parent.path().join(name)).unwrap();
+        let agent = Agent::within(state.credentials(name), self.authority.clone(), name).await;
+        (state, Arc::new(agent.unwrap()))
+    }
+
+    /// What a peer with a new certificate of this name is judged by.
+    async fn peer(&self, name: &str) -> CertificateFacts {
+        let request = certificate_request(&segwan_pki::key::PrivateKey::generate().unwrap());
+        let issued = self.authority.issue_local(name, &request.unwrap(), now_ms()).await.unwrap();
+        let [leaf, issuing] = [&issued.chain[0], &issued.chain[1]];
+        let (leaf, issuing) = (Certificate::read(leaf), Certificate::read(issuing));
+        let (leaf, issuing) = (leaf.unwrap(), issuing.unwrap());
+        let root = Certificate::read(&self.authority.root()).unwrap();
+        CertificateFacts {
+            serial: leaf.serial_hex(),
+            issuer: leaf.issuer_key_or_name(),
+            issuer_key: hex(issuing.subject_key.as_deref().unwrap()),
+            keys: [&leaf, &issuing, &root].map(|it| sha256(&it.public_key)).to_vec(),
+            not_before: leaf.not_before,
+            not_after: leaf.not_after,
+        }
+    }
+
+    async fn revoke(&self, name: &str) -> segwan_pki::authority::Revocation {
+        let selector = Selector::Name(name.to_owned());
+        let reason = RevocationReason::Unspecified;
+        self.authority.revoke(&selector, reason, now_ms()).await.unwrap()
+    }
+}
+
+async fn open(state: &StateDir) -> Authority {
+    let options = AuthorityOptions {
+        trust_domain: "segwan.internal".parse().unwrap(),
+        leaf_lifetime: LEAF_LIFETIME,
+        renewal_grace: RENEWAL_GRACE,
+    };
+    Authority::open(state, &options, now_ms()).await.unwrap()
+}
+
+fn who(state: &StateDir) -> Installation {
+    Installation::of(state, "gateway").unwrap()
+}
+
+fn judged(agent: &Agent, peer: &CertificateFacts) -> Option<Reason> {
+    agent.trust().judge_again(peer, now_ms() / 1000).map(|(reason, _)| reason)
+}
+
+fn raised(agent: &Agent) -> Vec<&'static str> {
+    agent.status().alarms.iter().map(|alarm| alarm.word).collect()
+}
+
+/// The lines that come without a wait.
+async fn lines(agent: &Agent, who: &Installation) -> Vec<EventLine> {
+    let mut stream = agent.open(who, false).await.unwrap();
+    let mut all = Vec::new();
+    let quiet = Duration::from_millis(200);
+    while let Ok(line) = tokio::time::timeout(quiet, stream.next()).await {
+        all.push(line.unwrap().unwrap());
+    }
+    all
+}
+
+fn kind(line: &EventLine) -> &'static str {
+    match line.event {
+        AgentEvent::Hello => "hello",
+        AgentEvent::Revoked { .. } => "revoked",
+        AgentEvent::Bundle { .. } => "bundle",
+        AgentEvent::RenewNow { .. } => "renew_now",
+        AgentEvent::Snapshot { .. } => "snapshot",
+        AgentEvent::Keepalive => "keepalive",
+    }
+}
+
+async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let until = Instant::now() + SOON;
+    while !holds() {
+        assert!(Instant::now() < until, "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revocation_is_installed_swept_and_acknowledged_with_its_count() {
+    let world = World::new().await;
+    let (state, agent) = world.agent("orders").await;
+    let app = world.peer("app").await;
+    assert_eq!(judged(&agent, &app), None);
+    let stop = CancellationToken::new();
+    let (followed, until, sweeps) = (agent.clone(), stop.clone(), Arc::new(AtomicU64::new(0)));
+    let (counted, trust, peer) = (sweeps.clone(), agent.trust(), app.clone());
+    let sweep = move || {
+        let gone = trust.judge_again(&peer, now_ms() / 1000).is_some();
+        counted.fetch_add(1, Ordering::Relaxed);
+        async move { if gone { 3 } else { 0 } }
+    };
+    let following = tokio::spawn(followed.follow(who(&state), until, sweep));
+    eventually("it listens", || !world.authority.listening().is_empty()).await;
+    eventually("the stream is up", || agent.status().following.stream_since_ms.is_some()).await;
+
+    let revoked = world.revoke("app").await;
+    let confirmed = world.authority.confirmed(revoked.seq, revoked.committed, SOON).await.unwrap();
+    assert_eq!((confirmed.live, confirmed.confirmed, confirmed.closed), (1, 1, 3));
+    assert_eq!(judged(&agent, &app), Some(Reason::CertificateRevoked));
+    eventually("it is noted", || agent.status().following.acked == revoked.seq).await;
+    let following_status = agent.status().following;
+    assert_eq!(following_status.seq, revoked.seq);
+    assert!(following_status.contact_ms.is_some());
+
+    // With its new certificate it listens again, and what follows reaches it there.
+    let before = agent.credentials().serial();
+    agent.renew().await.unwrap();
+    assert_ne!(agent.credentials().serial(), before);
+    let again = world.revoke("app").await;
+    assert_eq!(again.seq, 0, "nothing is left to be revoked");
+    stop.cancel();
+    tokio::time::timeout(SOON, following).await.unwrap().unwrap();
+    assert!(world.authority.listening().is_empty());
+    assert!(sweeps.load(Ordering::Relaxed) >= 1);
+}
+
+// PKI-43: whoever is revoked is refused, whatever is wrong with the lists beside it.
+#[tokio::test]
+async fn a_revocation_whose_list_is_refused_is_in_force_all_the_same() {
+    let world = World::new().await;
+    let (state, agent) = world.agent("orders").await;
+    let app = world.peer("app").await;
+    lines(&agent, &who(&state)).await;
+    let revoked = world.revoke("app").await;
+    for list in ["bm8gbGlzdA==", "!"] {
+        let line = EventLine {
+            epoch: 1,
+            seq: revoked.seq,
+            at_ms: now_ms(),
+            event: AgentEvent::Revoked {
+                certificates: vec![segwan_pki::api::RevokedCertificate {
+                    issuer: revoked.certificates[0].0.clone(),
+                    serial: revoked.certificates[0].1.clone(),
+                    key: None,
+                }],
+                crls: vec![list.to_owned()],
+            },
+        };
+        assert_eq!(agent.take(&line, now_ms()), Ok(Taken::Installed));
+        assert_eq!(judged(&agent, &app), Some(Reason::CertificateRevoked));
+        assert_eq!(raised(&agent), ["trust_refused"]);
+    }
+}
+
+// PKI-40
+#[tokio::test]
+async fn whoever_missed_something_catches_up_by_number_or_by_everything() {
+    let world = World::new().await;
+    let (state, agent) = world.agent("orders").await;
+    let who = who(&state);
+    let (app, other) = (world.peer("app").await, world.peer("other").await);
+    // Nobody listens: it is durable, and nobody confirms.
+    let revoked = world.revoke("app").await;
+    let confirmed = world.authority.confirmed(revoked.seq, revoked.committed, SOON).await.unwrap();
+    assert_eq!((confirmed.live, confirmed.confirmed), (0, 0));
+    assert_eq!(judged(&agent, &app), None);
+
+    let told = lines(&agent, &who).await;
+    assert_eq!(told.iter().map(kind).collect::<Vec<_>>(), ["hello", "revoked"]);
+    for line in &told {
+        agent.take(line, now_ms()).unwrap();
+    }
+    assert_eq!(judged(&agent, &app), Some(Reason::CertificateRevoked));
+    assert_eq!(lines(&agent, &who).await.len(), 1, "nothing is told twice");
+
+    // An event of more than a week ago is forgotten, and everything comes anew.
+    let (selector, reason) = (Selector::Name("other".to_owned()), RevocationReason::Unspecified);
+    let long_ago = now_ms() - 8 * 24 * HOUR;
+    world.authority.revoke(&selector, reason, long_ago).await.unwrap();
+    world.authority.maintain(now_ms()).await.unwrap();
+    let told = lines(&agent, &who).await;
+    assert_eq!(told.iter().map(kind).collect::<Vec<_>>(), ["hello", "snapshot"]);
+    assert_eq!(agent.take(&told[1], now_ms()), Ok(Taken::Installed));
+    assert_eq!(judged(&agent, &other), Some(Reason::CertificateRevoked));
+    assert_eq!(judged(&agent, &app), Some(Reason::CertificateRevoked));
+}
+
+#[tokio::test]
+async fn who_was_revoked_is_known_after_a_start_without_the_authority() {
+    let world = World::new().await;
+    let (state, agent) = world.agent("orders").await;
+    let who_it_is = who(&state);
+    let app = world.peer("app").await;
+    world.revoke("app").await;
+    for line in lines(&agent, &who_it_is).await {
+        agent.take(&line, now_ms()).unwrap();
+    }
+    agent.remember();
+    let seq = agent.status().following.seq;
+    drop(agent);
+
+    let resumed = || Agent::resume(state.credentials("orders")).unwrap().unwrap();
+    let agent = resumed();
+    assert_eq!(judged(&agent, &app), Some(Reason::CertificateRevoked));
+    assert_eq!(agent.status().following.seq, seq);
+    assert_eq!(raised(&agent), [""; 0]);
+
+    // The version before knows less, and that is told.
+    let place = state.credentials("orders").trust().path().join("current/revoked.json");
+    std::fs::write(place, "[{").unwrap();
+    let agent = resumed();
+    assert_eq!(raised(&agent), ["credentials_fell_back"]);
+    assert!(agent.status().alarms[0].sentence.contains("revoked.json"), "{:?}", agent.status());
+
+    // Without any there is no list, so nobody is believed.
+    std::fs::remove_dir_all(state.credentials("orders").trust().path()).unwrap();
+    let agent = resumed();
+    assert!(agent.trust().in_force().crls.is_empty() && agent.trust().in_force().needs_crl);
+    assert_eq!(agent.status().following.bundle_version, 0);
+}
+
+// PKI-38
+#[tokio::test]
+async fn what_cannot_be_written_is_in_force_and_written_later() {
+    let world = World::new().await;
+    let (state, agent) = world.agent("orders").await;
+    let store = state.credentials("orders");
+    let trust = store.trust().path().to_owned();
+    let number = |place: &std::path::Path| {
+        let link = std::fs::read_link(place.join("current")).unwrap();
+        link.to_string_lossy().trim_start_matches('v').parse::<u64>().unwrap()
+    };
+    let blocked = |place: &std::path::Path| place.join(format!("v{}.tmp", number(place) + 1));
+    // A file in the way does what a full disk does.
+    let (first, second) = (blocked(&trust), blocked(store.path()));
+    std::fs::write(&first, "").unwrap();
+    std::fs::write(&second, "").unwrap();
+    agent.remember();
+    assert_eq!(raised(&agent), ["trust_not_saved"]);
+    let serial = agent.credentials().serial();
+    assert!(agent.renew().await.is_err());
+    assert_eq!(agent.credentials().serial(), serial);
+    assert_eq!(store.current().unwrap().unwrap().meta.not_after_ms, agent.status().not_after_ms);
+
+    std::fs::remove_file(first).unwrap();
+    std::fs::remove_file(second).unwrap();
+    agent.renew().await.unwrap();
+    assert_ne!(agent.credentials().serial(), serial);
+    assert_eq!(raised(&agent), [""; 0]);
+}
+
+// PKI-47 (a lower version and another signer; the roots in it are `Bundle::accept`'s to judge)
+#[tokio::test]
+async fn a_bundle_that_is_older_or_of_somebody_else_changes_nothing() {
+    let world = World::new().await;
+    let (_state, agent) = world.agent("orders").await;
+    let (_, old) = world.authority.bundle(now_ms()).await.unwrap();
+    world.authority.advertise(vec!["10.0.0.5:7444".to_owned()], now_ms()).await.unwrap();
+    agent.fetch_bundle(now_ms()).await.unwrap();
+    let version = agent.status().following.bundle_version;
+    let line = |bundle| {
+        let event = AgentEvent::Bundle { bundle, crls: vec![] };
+        EventLine { epoch: 1, seq: 99, at_ms: now_ms(), event }
+    };
+    let refused = agent.take(&line(old), now_ms()).unwrap_err();
+    assert_eq!(refused.alarm(), "bundle_rollback");
+
+    let other = World::new().await;
+    let (_, foreign) = other.authority.bundle(now_ms()).await.unwrap();
+    let refused = agent.take(&line(foreign), now_ms()).unwrap_err();
+    assert!(matches!(refused, Refused::Bundle(_)), "{refused}");
+    assert_eq!(refused.alarm(), "trust_refused");
+    assert_eq!(agent.status().following.bundle_version, version);
+    assert_ne!(agent.status().following.seq, 99);
+}
+
+#[tokio::test]
+async fn an_older_list_or_another_of_its_number_is_refused_and_told() {
+    let world = World::new().await;
+    let (_state, agent) = world.agent("orders").await;
+    let issuer = lock(&agent.belief).as_ref().unwrap().issuers().remove(0);
+    let (_, old) = world.authority.crl(&issuer).await.unwrap().unwrap();
+    world.authority.maintain(now_ms() + 2 * HOUR).await.unwrap();
+    agent.fetch_lists(now_ms() + 2 * HOUR).await.unwrap();
+    let refused =
+        agent.install(now_ms(), |judge, known| judge.list(&old, known.unwrap())).unwrap_err();
+    assert_eq!(refused.alarm(), "crl_fork");
+    assert!(refused.to_string().contains("is in force"), "{refused}");
+    let same = agent.fetch_lists(now_ms() + 2 * HOUR).await;
+    assert!(same.is_ok() && raised(&agent).is_empty());
+}
+
+#[tokio::test]
+async fn silence_and_old_lists_are_told() {
+    let world = World::new().await;
+    let (state, agent) = world.agent("orders").await;
+    drop(agent);
+    // Somebody who reaches nobody.
+    let agent = Agent::resume(state.credentials("orders")).unwrap().unwrap();
+    let began = now_ms();
+    agent.look_around(began + HOUR - 60_000);
+    assert_eq!(raised(&agent), [""; 0]);
+    agent.look_around(began + HOUR + 60_000);
+    assert_eq!(raised(&agent), ["authority_unreachable"]);
+    agent.look_around(began + 4 * 24 * HOUR);
+    let words = raised(&agent);
+    assert!(words.contains(&"crl_stale") && words.contains(&"credentials_expired"), "{words:?}");
+    let stale = |agent: &Agent| {
+        let all = agent.status().alarms;
+        all.into_iter().find(|alarm| alarm.word == "crl_stale").unwrap().sentence
+    };
+    assert!(stale(&agent).contains("is old"), "{}", stale(&agent));
+    agent.look_around(began + 8 * 24 * HOUR);
+    assert!(stale(&agent).contains("ended at"), "{}", stale(&agent));
+    agent.heard(began + 8 * 24 * HOUR);
+    agent.look_around(began + 8 * 24 * HOUR);
+    assert!(!raised(&agent).contains(&"authority_unreachable"));
+}
+
+#[tokio::test]
+async fn the_authority_may_move_a_renewal_and_a_restart_does_not_forget_it() {
+    let world = World::new().await;
+    let (state, agent) = world.agent("orders").await;
+    let planned = agent.status().renew_at_ms;
+    let line = |lineages: Vec<String>| {
+        let event = AgentEvent::RenewNow { window_ms: 60_000, lineages };
+        EventLine { epoch: 1, seq: 7, at_ms: now_ms(), event }
+    };
+    assert_eq!(agent.take(&line(vec!["of another".to_owned()]), now_ms()), Ok(Taken::Noted));
+    assert_eq!(agent.status().renew_at_ms, planned);
+    let own = agent.known().meta.lineage.clone();
+    assert_eq!(own.len(), 32, "{own}");
+    agent.take(&line(vec![own]), now_ms()).unwrap();
+    let moved = agent.status().renew_at_ms;
+    assert!(moved <= now_ms() + 60_000 && moved < planned);
+    agent.remember();
+    let again = Agent::resume(state.credentials("orders")).unwrap().unwrap();
+    assert_eq!(again.status().renew_at_ms, moved);
+
+    let serial = agent.credentials().serial();
+    agent.tend(moved + 1).await;
+    assert_ne!(agent.credentials().serial(), serial);
+    assert!(agent.status().renew_at_ms > moved + HOUR);
+}
+
+#[tokio::test]
+async fn clocks_that_are_apart_are_told_with_both_times() {
+    let world = World::new().await;
+    let (_state, agent) = world.agent("orders").await;
+    let hello = |at_ms| EventLine { epoch: 1, seq: 0, at_ms, event: AgentEvent::Hello };
+    agent.take(&hello(now_ms() - 4 * 60_000), now_ms()).unwrap();
+    assert_eq!(raised(&agent), [""; 0]);
+    agent.take(&hello(0), now_ms()).unwrap();
+    assert_eq!(raised(&agent), ["clock_skew"]);
+    let sentence = agent.status().alarms[0].sentence.clone();
+    assert!(
+        sentence.starts_with("the Authority's clock says 1970-01-01T00:00:00Z, "),
+        "{sentence}"
+    );
+    agent.take(&hello(now_ms()), now_ms()).unwrap();
+    assert_eq!(raised(&agent), [""; 0]);
+}
+
+// PKI-36
+#[tokio::test]
+async fn a_wrong_clock_is_a_clear_error_and_no_loop_of_renewals() {
+    const YEAR: i64 = 365 * 24 * HOUR;
+    // A little behind, the certificate is valid by the time of another try.
+    for (shift, fails, recovers) in [
+        (-YEAR, true, false),
+        (YEAR, true, false),
+        (-6 * 60_000, true, true),
+        (6 * 60_000, false, true),
+    ] {
+        let world = World::new().await;
+        let (_state, agent) = world.agent("orders").await;
+        // In this process the Authority is told the agent's time, so its own is put in between.
+        let mut tries = 0;
+        let mut now = now_ms() + shift;
+        agent.known().due_ms = now;
+        let end = now + HOUR;
+        while now < end {
+            let renewed = agent.renew_by(now, now - shift).await;
+            tries += 1;
+            match renewed {
+                Ok(()) => {
+                    assert!(recovers && (tries > 1 || !fails), "{shift}");
+                    break;
+                }
+                Err(error) => {
+                    assert!(fails, "{shift}: {error}");
+                    let said = error.to_string();
+                    assert!(said.contains("the Authority's clock says"), "{said}");
+                    assert!(said.contains("this host's"), "{said}");
+                    now += agent.known().failed(&error, now);
+                }
+            }
+        }
+        assert!((1..=6).contains(&tries) && (recovers || tries > 3), "{tries} tries in an hour");
+        assert!(raised(&agent).contains(&"clock_skew"), "{:?}", raised(&agent));
+    }
+}
+
+// PKI-35
+#[tokio::test]
+async fn after_two_days_without_the_authority_all_renew_without_a_burst() {
+    const FLEET: usize = 24;
+    const MINUTE: i64 = 60_000;
+    let world = World::new().await;
+    let mut fleet = Vec::new();
+    for number in 0..FLEET {
+        let name = format!("edge-{number}");
+        world
+            .authority
+            .register(&Registration::new(&name, Profile::Service), now_ms())
+            .await
+            .unwrap();
+        let (state, agent) = world.agent(&name).await;
+        fleet.push((state, Arc::into_inner(agent).unwrap()));
+    }
+    let began = now_ms();
+    world.authority.close().await;
+    let (back, mut minute) = (began + 47 * HOUR, 0);
+    let mut renewed = std::collections::BTreeMap::<i64, usize>::new();
+    let mut authority = None;
+    while minute < 49 * 60 {
+        let now = began + minute * MINUTE;
+        if now >= back && authority.is_none() {
+            let opened = open(&world.state).await;
+            for (_, agent) in &mut fleet {
+                agent.reach = Reach::Process(Box::new(opened.clone()));
+            }
+            authority = Some(opened);
+        }
+        for (_, agent) in &fleet {
+            let before = agent.credentials().serial();
+            agent.tend(now).await;
+            assert!(agent.credentials().not_after() * 1000 > now, "nothing stops");
+            if agent.credentials().serial() != before {
+                assert!(now >= back);
+                *renewed.entry(minute).or_default() += 1;
+            }
+        }
+        minute += 1;
+    }
+    assert_eq!(renewed.values().sum::<usize>(), FLEET);
+    let most = renewed.values().max().copied().unwrap_or_default();
+    assert!(most <= FLEET / 2, "{renewed:?}");
+    assert!(fleet.iter().all(|(_, agent)| agent.status().failures == 0));
+}
+
+#[tokio::test]
+async fn what_was_seen_is_told_to_the_authority_by_who_listens() {
+    let world = World::new().await;
+    let (state, agent) = world.agent("orders").await;
+    let who = who(&state);
+    let _stream = agent.open(&who, false).await.unwrap();
+    let app = world.peer("app").await;
+    agent.saw(&app, [10, 0, 0, 9].into());
+    agent.report(&who, now_ms()).await.unwrap();
+    assert!(agent.sightings.take().is_empty());
+    let strange = CertificateFacts { serial: "0bad".to_owned(), ..app };
+    agent.saw(&strange, [10, 0, 0, 9].into());
+    agent.report(&who, now_ms()).await.unwrap();
+    assert_eq!(raised(&agent), ["unrecorded_certificate"]);
+
+    // What could not be told is kept.
+    agent.saw(&strange, [10, 0, 0, 9].into());
+    world.authority.close().await;
+    assert!(agent.report(&who, now_ms()).await.is_err());
+    assert_eq!(agent.sightings.take().len(), 1);
+}
+
+#[test]
+fn an_installation_has_one_id_for_good() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("state");
+    let state = StateDir::open(&path).unwrap();
+    let id = state.instance().unwrap();
+    assert_eq!((id.len(), state.instance().unwrap()), (32, id.clone()));
+    drop(state);
+    let state = StateDir::open(&path).unwrap();
+    assert_eq!(state.instance().unwrap(), id);
+    std::fs::write(path.join("instance"), "half").unwrap();
+    assert_ne!(state.instance().unwrap(), id);
+}
