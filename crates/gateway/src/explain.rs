@@ -235,6 +235,8 @@ fn supposed(identity: Identity, now: Now) -> Arc<Peer> {
     let certificate = CertificateFacts {
         serial: "supposed".to_owned(),
         issuer: "supposed".to_owned(),
+        issuer_key: String::new(),
+        keys: vec![],
         not_before: seconds,
         not_after: seconds + 3600,
     };

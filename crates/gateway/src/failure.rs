@@ -3,6 +3,7 @@
 use segwan::AgentError;
 use segwan_core::finding::Finding;
 use segwan_pki::authority::AuthorityError;
+use segwan_pki::custody::CustodyError;
 use segwan_pki::directory::DirectoryError;
 use std::fmt;
 
@@ -17,8 +18,12 @@ pub enum Exit {
     CannotStart,
     /// There were warnings, and `--strict` was given.
     Warnings,
+    /// What was revoked is revoked, and not every connected gateway has said so in time.
+    Unconfirmed,
     /// It was stopped, and some connections did not end in time.
     DrainedLate,
+    /// A step waits for somebody.
+    Waits,
 }
 
 impl Exit {
@@ -29,8 +34,8 @@ impl Exit {
             Self::Done => 0,
             Self::Refused => 1,
             Self::CannotStart => 2,
-            Self::Warnings => 3,
-            Self::DrainedLate => 4,
+            Self::Warnings | Self::Unconfirmed => 3,
+            Self::DrainedLate | Self::Waits => 4,
         }
     }
 }
@@ -130,8 +135,14 @@ impl From<AuthorityError> for Failure {
     fn from(error: AuthorityError) -> Self {
         match error {
             AuthorityError::Directory(error) => error.into(),
-            error => Self::cannot_start(error.to_string()),
+            error => Self::cannot_start(error.to_string()).hint_if(error.hint()),
         }
+    }
+}
+
+impl From<CustodyError> for Failure {
+    fn from(error: CustodyError) -> Self {
+        Self::refused(error.to_string()).hint_if(error.hint())
     }
 }
 

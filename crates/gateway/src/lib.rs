@@ -1,6 +1,7 @@
 //! The gateway behind the binary `segwan`: it listens, relays, records and shows.
 
 pub mod admin;
+pub mod alarms;
 pub mod audit;
 pub mod ca;
 pub mod check;
@@ -13,4 +14,5 @@ mod http;
 pub mod metrics;
 pub mod process;
 pub mod record;
+pub mod registering;
 pub mod status;

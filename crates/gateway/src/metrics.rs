@@ -3,6 +3,11 @@
 //! Label values come from closed sets alone: names of the configuration, words of the code. What
 //! a peer says is never one, so no peer can add a series (`trust.md` 10.2).
 
+mod authority;
+
+pub use authority::AuthorityNumbers;
+
+use crate::alarms::{Raised, WORDS};
 use crate::gateway::GateStatus;
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
@@ -26,6 +31,19 @@ type Labels = Vec<(&'static str, String)>;
 type Counters = Family<Labels, Counter>;
 type Gauges = Family<Labels, Gauge>;
 
+/// How things stand when the numbers are asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Standing<'a> {
+    /// Every listener.
+    pub gates: &'a [GateStatus],
+    /// Identities that are kept fresh here.
+    pub identities: &'a [AgentStatus],
+    /// The Authority, where one runs and its store answers.
+    pub authority: Option<&'a AuthorityNumbers>,
+    /// What is raised.
+    pub alarms: &'a [Raised],
+}
+
 /// All counters of a process.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -38,6 +56,8 @@ pub struct Metrics {
     bytes: Counters,
     events: Counters,
     alarms: Counter,
+    enrollments: Counters,
+    renewals: Counters,
     /// Connections and messages turned away, by service and reason.
     turned_away: Mutex<BTreeMap<(String, Reason), u64>>,
 }
@@ -79,6 +99,16 @@ impl Metrics {
             &metrics.bytes,
         );
         counts("segwan_audit_events", "Events of the audit log, by kind", &metrics.events);
+        counts(
+            "segwan_enrollments",
+            "Enrollments that the Authority here was asked for, by outcome",
+            &metrics.enrollments,
+        );
+        counts(
+            "segwan_renewals",
+            "Renewals that the Authority here was asked for, by outcome",
+            &metrics.renewals,
+        );
         metrics.registry.register(
             "segwan_alarms",
             "Things that an operator has to look at",
@@ -120,6 +150,16 @@ impl Metrics {
         }
     }
 
+    /// Counts an enrollment; the outcome is a word of the code.
+    pub fn enrolled(&self, outcome: &'static str) {
+        self.enrollments.get_or_create(&vec![("outcome", outcome.to_owned())]).inc();
+    }
+
+    /// Counts a renewal; the outcome is a word of the code.
+    pub fn renewed(&self, outcome: &'static str) {
+        self.renewals.get_or_create(&vec![("outcome", outcome.to_owned())]).inc();
+    }
+
     /// Connections and messages of a service that were turned away since the start, by reason.
     #[must_use]
     pub fn refused(&self, service: &str) -> BTreeMap<String, u64> {
@@ -129,14 +169,9 @@ impl Metrics {
     }
 
     /// Everything in OpenMetrics text: the counters, and gauges of how things stand now.
-    /// `root_key_online` is none where no Authority runs.
     #[must_use]
-    pub fn render(
-        &self,
-        gates: &[GateStatus],
-        identities: &[AgentStatus],
-        root_key_online: Option<bool>,
-    ) -> String {
+    pub fn render(&self, standing: Standing<'_>) -> String {
+        let Standing { gates, identities, authority, alarms } = standing;
         let mut registry = Registry::default();
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("segwan_build", "The binary", build);
@@ -165,14 +200,27 @@ impl Metrics {
             "When the certificate of an identity of this process ends, Unix seconds",
             expires,
         );
-        if let Some(online) = root_key_online {
-            let gauge = Gauge::<i64>::default();
-            gauge.set(i64::from(online));
-            registry.register(
-                "segwan_root_key_online",
-                "1 while the key of the root lies on this host",
-                gauge,
-            );
+        let streams = Gauges::default();
+        for status in identities {
+            let labels = vec![("identity", status.identity.to_string())];
+            let is_open = status.following.stream_since_ms.is_some();
+            streams.get_or_create(&labels).set(i64::from(is_open));
+        }
+        registry.register(
+            "segwan_authority_stream_up",
+            "1 while an identity of this process hears the events of its Authority",
+            streams,
+        );
+        let raised = Gauges::default();
+        for word in WORDS {
+            raised.get_or_create(&vec![("alarm", word.to_owned())]).set(0);
+        }
+        for one in alarms {
+            raised.get_or_create(&vec![("alarm", one.alarm.clone())]).set(1);
+        }
+        registry.register("segwan_alarm", "1 while the alarm is raised", raised);
+        if let Some(authority) = authority {
+            authority.register(&mut registry);
         }
         let mut page = String::new();
         // Writing to a String does not fail.
@@ -223,7 +271,7 @@ mod tests {
     }
 
     fn series(metrics: &Metrics) -> usize {
-        metrics.render(&[], &[], None).lines().filter(|line| !line.starts_with('#')).count()
+        metrics.render(Standing::default()).lines().filter(|line| !line.starts_with('#')).count()
     }
 
     // ADV-37
@@ -276,7 +324,7 @@ mod tests {
             ..event(EventKind::Rejected, "stock", Reason::Unasked)
         });
 
-        let page = metrics.render(&[], &[], None);
+        let page = metrics.render(Standing::default());
         for line in [
             "segwan_connections_refused_total{service=\"orders\",reason=\"unknown_issuer\"} 1",
             "segwan_messages_refused_total{service=\"orders\",direction=\"client\",\
@@ -311,8 +359,15 @@ mod tests {
             renew_at_ms: 0,
             failures: 0,
             last_error: None,
+            following: segwan::agent::Following::default(),
+            alarms: Vec::new(),
         };
-        let page = metrics().render(&[gate], &[agent], Some(true));
+        let page = metrics().render(Standing {
+            gates: &[gate],
+            identities: &[agent],
+            authority: Some(&AuthorityNumbers { root_key_online: true, ..Default::default() }),
+            alarms: &[],
+        });
         let version = env!("CARGO_PKG_VERSION");
         for line in [
             &format!("segwan_build_info{{version=\"{version}\"}} 1"),

@@ -2,8 +2,10 @@
 
 pub mod when;
 
+use crate::alarms::Raised;
 use crate::gateway::GateStatus;
 use crate::process::{AuthorityAtWork, Running};
+use segwan_pki::authority::{Authority, AuthorityError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -40,25 +42,51 @@ pub async fn of(running: &Running) -> Status {
         services: services.into_iter().map(&table).collect(),
         clients: clients.into_iter().map(&table).collect(),
         identities: running.agents.iter().map(identity).collect(),
+        alarms: running.alarms.list(jiff::Timestamp::now().as_millisecond()),
     }
 }
 
 async fn authority(at_work: &AuthorityAtWork) -> AuthorityStatus {
-    let AuthorityAtWork { authority, listen, root_key_online, .. } = at_work;
     let now_ms = jiff::Timestamp::now().as_millisecond();
-    let registrations = authority.registrations().await.map(|all| all.len());
-    let open_tokens = authority.open_tokens(now_ms).await;
-    let fault =
-        registrations.as_ref().err().or_else(|| open_tokens.as_ref().err()).map(|e| e.to_string());
-    AuthorityStatus {
-        listen: listen.to_string(),
-        trust_domain: authority.trust_domain().to_string(),
-        root_fingerprint: authority.root_fingerprint(),
-        root_key_online: *root_key_online,
-        registrations: registrations.unwrap_or_default(),
-        open_tokens: open_tokens.unwrap_or_default(),
-        fault,
+    let mut status = AuthorityStatus {
+        listen: at_work.listen.to_string(),
+        trust_domain: at_work.authority.trust_domain().to_string(),
+        root_fingerprint: at_work.authority.root_fingerprint(),
+        root_key_online: at_work.root_key_online(),
+        issuing_keys_sealed: false,
+        backup_ms: None,
+        read_only: at_work.authority.is_read_only(),
+        listening: at_work.authority.listening().len(),
+        registrations: 0,
+        open_tokens: 0,
+        agents: 0,
+        bundle_version: 0,
+        in_force: 0,
+        outage_budget_ms: None,
+        fault: None,
+    };
+    if let Err(error) = ask(&at_work.authority, &mut status, now_ms).await {
+        status.fault = Some(error.to_string());
     }
+    status
+}
+
+/// What only the store knows.
+async fn ask(
+    authority: &Authority,
+    status: &mut AuthorityStatus,
+    now_ms: i64,
+) -> Result<(), AuthorityError> {
+    let registrations = authority.count_registrations().await?;
+    status.registrations = usize::try_from(registrations).unwrap_or_default();
+    status.open_tokens = authority.open_tokens(now_ms).await?;
+    status.agents = authority.expected(now_ms).await?.len();
+    status.bundle_version = authority.bundle_version().await?;
+    let custody = authority.custody().await?;
+    (status.issuing_keys_sealed, status.backup_ms) =
+        (custody.issuing_keys_sealed, custody.backup_ms);
+    (status.in_force, status.outage_budget_ms) = authority.outage_budget(now_ms).await?;
+    Ok(())
 }
 
 fn table(gate: GateStatus, refused: BTreeMap<String, u64>) -> TableStatus {
@@ -101,6 +129,8 @@ pub struct Status {
     pub clients: Vec<TableStatus>,
     /// Identities of this process.
     pub identities: Vec<IdentityStatus>,
+    /// Alarms that are raised.
+    pub alarms: Vec<Raised>,
 }
 
 /// The Authority.
@@ -114,11 +144,27 @@ pub struct AuthorityStatus {
     pub root_fingerprint: String,
     /// Whether the root's key lies on this host.
     pub root_key_online: bool,
+    /// Whether the issuing keys are encrypted on the disk; else file mode alone protects them.
+    pub issuing_keys_sealed: bool,
+    /// When the last backup was made, Unix milliseconds.
+    pub backup_ms: Option<i64>,
+    /// Whether nothing is issued because the disk is full.
+    pub read_only: bool,
+    /// Agents that listen for events now.
+    pub listening: usize,
     /// Registrations.
     pub registrations: usize,
     /// Tokens that can still be used.
     pub open_tokens: i64,
-    /// Why the two numbers before this could not be read, if so.
+    /// Agents that were heard of within a week.
+    pub agents: usize,
+    /// Version of the trust bundle in force.
+    pub bundle_version: i64,
+    /// Holders of a certificate in force.
+    pub in_force: i64,
+    /// How long the Authority may stay down before the first of them has none, milliseconds.
+    pub outage_budget_ms: Option<i64>,
+    /// Why the numbers before this could not be read, if so.
     pub fault: Option<String>,
 }
 

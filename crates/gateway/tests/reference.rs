@@ -5,10 +5,11 @@ use segwan_core::audit::{Event, EventKind, Totals};
 use segwan_core::contract::units::shown;
 use segwan_core::limits::WAITS;
 use segwan_core::rejection::{Class, Reason};
+use segwan_gateway::alarms::{Raised, WORDS};
 use segwan_gateway::gateway::{Counts, GateStatus};
-use segwan_gateway::metrics::Metrics;
+use segwan_gateway::metrics::{AuthorityNumbers, Metrics, Standing};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn path(name: &str) -> PathBuf {
@@ -87,16 +88,90 @@ fn every_metric_stands_in_its_page() {
         renew_at_ms: 0,
         failures: 0,
         last_error: None,
+        following: segwan::agent::Following::default(),
+        alarms: Vec::new(),
     };
-    let rendered = metrics.render(&[gate], &[identity], Some(true));
+    metrics.enrolled("issued");
+    metrics.renewed("issued");
+    let one = || vec![("a".to_owned(), 1)];
+    let authority = AuthorityNumbers {
+        issuing: one(),
+        outage_budget: Some(1),
+        crls: one(),
+        revoked: vec![("superseded".to_owned(), 1)],
+        ..AuthorityNumbers::default()
+    };
+    let raised = Raised { alarm: "no_spare".to_owned(), sentence: String::new(), since_ms: 0 };
+    let rendered = metrics.render(Standing {
+        gates: &[gate],
+        identities: &[identity],
+        authority: Some(&authority),
+        alarms: &[raised],
+    });
     let series = |line: &str| line.split(['{', ' ']).next().map(str::to_owned);
     let names: BTreeSet<String> =
         rendered.lines().filter(|line| !line.starts_with('#')).filter_map(series).collect();
-    assert!(names.len() >= 12, "{names:?}");
+    assert!(names.len() >= 26, "{names:?}");
     let text = page("metrics.md");
     for name in names {
         assert!(text.contains(&format!("| `{name}` |")), "metrics.md has no row of `{name}`");
     }
+}
+
+#[test]
+fn every_alarm_that_the_code_raises_has_its_entry() {
+    let text = page("alarms.md");
+    let mut entries = headings(&text, "###");
+    entries.sort_unstable();
+    assert_eq!(entries, WORDS);
+    for entry in text.split("\n### ").skip(1) {
+        for part in ["\n\nCause: ", "\n\nEffect: ", "\n\nDo: "] {
+            assert!(entry.contains(part), "{part:?} is missing: {entry}");
+        }
+    }
+    let sources = sources(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(".."));
+    assert!(sources.len() > 100, "{}", sources.len());
+    for (file, source) in &sources {
+        for word in raised_in(source) {
+            assert!(WORDS.contains(&word), "{}: `{word}` is no known alarm", file.display());
+        }
+    }
+    for word in WORDS {
+        let quoted = format!("\"{word}\"");
+        let raised = |(file, source): &(PathBuf, String)| {
+            !file.ends_with("gateway/src/alarms.rs") && source.contains(&quoted)
+        };
+        assert!(sources.iter().any(raised), "nothing raises `{word}`");
+    }
+}
+
+/// Every source file that is no test, without its tests at the bottom.
+fn sources(directory: &Path) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
+        let name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if entry.is_dir() && !["tests", "target", "benches"].contains(&name.as_str()) {
+            found.extend(sources(&entry));
+        } else if name.ends_with(".rs") && name != "tests.rs" {
+            let text = std::fs::read_to_string(&entry).unwrap();
+            let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+            found.push((entry, text.to_owned()));
+        }
+    }
+    found
+}
+
+/// The words that a source file raises as alarms.
+fn raised_in(source: &str) -> Vec<&str> {
+    let calls = ["larms.raise(", "larms.happened(", "larms.set(", " raise(", "Alarm { word: "];
+    let mut words = Vec::new();
+    for call in calls {
+        for after in source.split(call).skip(1) {
+            let literal = after.trim_start().strip_prefix('"');
+            words.extend(literal.and_then(|literal| literal.split('"').next()));
+        }
+    }
+    words
 }
 
 #[test]

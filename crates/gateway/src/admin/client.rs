@@ -17,7 +17,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 /// From the connection to the last byte of the answer.
-const PATIENCE: Duration = Duration::from_secs(15);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 /// Most bytes of an answer: every certificate that an Authority lists.
 const ANSWER: usize = 16 << 20;
 
@@ -35,7 +35,35 @@ pub fn is_served(socket: &Path) -> bool {
 /// # Errors
 /// If no process serves the state, or it may not be asked, or it refuses.
 pub fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<T, Failure> {
-    ask(socket, Method::GET, path, Bytes::new())
+    ask(socket, Method::GET, path, Bytes::new(), PATIENCE)
+}
+
+/// Asks for what stands at `path`, with a query. Blocks; not to be called within a runtime.
+///
+/// # Errors
+/// As [`get`].
+pub fn find<T: DeserializeOwned>(
+    socket: &Path,
+    path: &str,
+    query: &[(&str, String)],
+) -> Result<T, Failure> {
+    let pair = |(key, value): &(&str, String)| format!("{key}={}", escaped(value));
+    let query: Vec<String> = query.iter().map(pair).collect();
+    get(socket, &format!("{path}?{}", query.join("&")))
+}
+
+/// A text as it stands in a query (RFC 3986 section 2.1).
+fn escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                escaped.push(char::from(byte));
+            }
+            _ => escaped.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    escaped
 }
 
 /// Sends `body` to `path`. Blocks; not to be called within a runtime.
@@ -47,9 +75,23 @@ pub fn post<T: DeserializeOwned>(
     path: &str,
     body: &impl Serialize,
 ) -> Result<T, Failure> {
+    post_within(socket, path, body, PATIENCE)
+}
+
+/// Sends `body` to `path`, whose answer may take that long. Blocks; not to be called within a
+/// runtime.
+///
+/// # Errors
+/// As [`get`].
+pub fn post_within<T: DeserializeOwned>(
+    socket: &Path,
+    path: &str,
+    body: &impl Serialize,
+    patience: Duration,
+) -> Result<T, Failure> {
     let body = serde_json::to_vec(body)
         .map_err(|error| Failure::refused(format!("the request cannot be written: {error}")))?;
-    ask(socket, Method::POST, path, body.into())
+    ask(socket, Method::POST, path, body.into(), patience)
 }
 
 fn ask<T: DeserializeOwned>(
@@ -57,10 +99,11 @@ fn ask<T: DeserializeOwned>(
     method: Method,
     path: &str,
     body: Bytes,
+    patience: Duration,
 ) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::cannot_start(format!("no runtime: {error}")))?;
-    let asking = async { timeout(PATIENCE, exchange(socket, method, path, body)).await };
+    let asking = async { timeout(patience, exchange(socket, method, path, body)).await };
     let (status, body) = runtime.block_on(asking).unwrap_or_else(|_| {
         Err(Failure::refused("the process that serves the state did not answer in time"))
     })?;

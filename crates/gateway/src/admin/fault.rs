@@ -34,12 +34,15 @@ impl From<AuthorityError> for Fault {
     fn from(error: AuthorityError) -> Self {
         let status = match &error {
             AuthorityError::Name(_)
+            | AuthorityError::Custody(_)
             | AuthorityError::OtherProfile { .. }
             | AuthorityError::NotRegistered(_)
+            | AuthorityError::Registration { .. }
+            | AuthorityError::Selector(_)
             | AuthorityError::TooManyTokens(_) => StatusCode::UNPROCESSABLE_ENTITY,
             _ => StatusCode::SERVICE_UNAVAILABLE,
         };
-        Self::new(status, error.to_string())
+        Self { hint: error.hint(), ..Self::new(status, error.to_string()) }
     }
 }
 

@@ -3,8 +3,11 @@
 //! The unix socket `run/admin.sock` answers everything, to its owner and to root; a loopback
 //! address, where one is configured, answers health and metrics alone.
 
+pub(crate) mod ca;
 pub mod client;
+pub(crate) mod custody;
 mod fault;
+pub(crate) mod rotation;
 mod routes;
 pub mod socket;
 mod token;
@@ -18,7 +21,6 @@ use axum::response::{IntoResponse, Response};
 use hyper::Request;
 use hyper::body::Incoming;
 use routes::Admin;
-use segwan_pki::authority::Authority;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
@@ -31,7 +33,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
-use wire::Inventory;
+use wire::REVOKE;
 
 pub(crate) use fault::Fault;
 pub(crate) use token::{Defaults, TTL, mint};
@@ -67,7 +69,12 @@ async fn serve_within(
     bounds: Bounds,
 ) {
     let admin = Admin { running, bounds };
-    let all = routes::open().into_iter().chain(routes::of_operator());
+    let all = routes::open()
+        .into_iter()
+        .chain(routes::of_operator())
+        .chain(ca::routes())
+        .chain(custody::routes())
+        .chain(rotation::routes());
     let on_socket = Door { router: routes::router(all, admin.clone()), bounds, stop: stop.clone() };
     let on_address = Door { router: routes::router(routes::open(), admin), bounds, stop };
     let address = async {
@@ -163,21 +170,17 @@ impl Door {
 }
 
 async fn answer(mut router: Router, request: Request<Incoming>, bounds: Bounds) -> Response {
-    match timeout(bounds.request, router.call(request)).await {
+    // Gateways are waited for as long as the operator asks.
+    let patience = match request.uri().path() {
+        REVOKE => bounds.request + ca::LONGEST_WAIT,
+        _ => bounds.request,
+    };
+    match timeout(patience, router.call(request)).await {
         Ok(answer) => answer.unwrap_or_else(|never: Infallible| match never {}),
         Err(_) => {
             Fault::new(StatusCode::GATEWAY_TIMEOUT, "no answer was found in time").into_response()
         }
     }
-}
-
-/// What an Authority knows.
-pub(crate) async fn inventory(authority: &Authority, now_ms: i64) -> Result<Inventory, Fault> {
-    Ok(Inventory {
-        trust_domain: authority.trust_domain().to_string(),
-        registrations: authority.registrations().await?.into_iter().map(Into::into).collect(),
-        certificates: authority.list(now_ms).await?.into_iter().map(Into::into).collect(),
-    })
 }
 
 #[cfg(test)]

@@ -2,12 +2,10 @@
 
 use super::fault::Fault;
 use super::token::{self, Defaults};
-use super::wire::{
-    EXPLAIN, HEALTH, Inventory, LEDGER, LIST, LedgerAnswer, METRICS, STATUS, TOKEN, TokenAnswer,
-    TokenRequest,
-};
+use super::wire::{EXPLAIN, HEALTH, METRICS, STATUS, TOKEN, TokenAnswer, TokenRequest};
 use crate::explain::{ExplainError, Explanation, Question, find};
 use crate::http::{Bounds, whole};
+use crate::metrics::{AuthorityNumbers, Standing};
 use crate::process::{AuthorityAtWork, Running};
 use crate::status::{self, Status};
 use axum::body::Body;
@@ -35,14 +33,8 @@ pub(super) fn open() -> [(&'static str, MethodRouter<Admin>); 2] {
 }
 
 /// What only the operator may ask, over the socket.
-pub(super) fn of_operator() -> [(&'static str, MethodRouter<Admin>); 5] {
-    [
-        (STATUS, get(show_status)),
-        (TOKEN, post(make_token)),
-        (LIST, get(list)),
-        (LEDGER, get(ledger)),
-        (EXPLAIN, post(explain)),
-    ]
+pub(super) fn of_operator() -> [(&'static str, MethodRouter<Admin>); 3] {
+    [(STATUS, get(show_status)), (TOKEN, post(make_token)), (EXPLAIN, post(explain))]
 }
 
 /// A router of these routes and no other.
@@ -61,15 +53,31 @@ pub(super) fn router(
     router.fallback(not_found).method_not_allowed_fallback(method).with_state(admin)
 }
 
-async fn health() -> Json<serde_json::Value> {
-    Json(serde_json::json!({ "ok": true }))
+/// Not ready is a process of which a table lets nobody in, because its own certificate has ended.
+async fn health(State(admin): State<Admin>) -> (StatusCode, Json<serde_json::Value>) {
+    let not_ready = admin.running.gateway.not_ready();
+    if not_ready.is_empty() {
+        return (StatusCode::OK, Json(serde_json::json!({ "ok": true })));
+    }
+    let answer = serde_json::json!({ "ok": false, "not_ready": not_ready });
+    (StatusCode::SERVICE_UNAVAILABLE, Json(answer))
 }
 
 async fn metrics(State(admin): State<Admin>) -> ([(HeaderName, &'static str); 1], String) {
     let running = &admin.running;
     let identities: Vec<_> = running.agents.iter().map(|agent| agent.status()).collect();
-    let root = running.authority.as_ref().map(|at_work| at_work.root_key_online);
-    let text = running.metrics.render(&running.gateway.status(0), &identities, root);
+    let now_ms = now_ms();
+    let authority = match &running.authority {
+        // A store that does not answer leaves its numbers out, and nothing else.
+        Some(at_work) => AuthorityNumbers::of(&at_work.authority, now_ms).await.ok(),
+        None => None,
+    };
+    let text = running.metrics.render(Standing {
+        gates: &running.gateway.status(0),
+        identities: &identities,
+        authority: authority.as_ref(),
+        alarms: &running.alarms.list(now_ms),
+    });
     ([(CONTENT_TYPE, crate::metrics::CONTENT_TYPE)], text)
 }
 
@@ -93,15 +101,6 @@ async fn make_token(
     Ok(Json(made))
 }
 
-async fn list(State(admin): State<Admin>) -> Result<Json<Inventory>, Fault> {
-    super::inventory(&authority(&admin)?.authority, now_ms()).await.map(Json)
-}
-
-async fn ledger(State(admin): State<Admin>) -> Result<Json<LedgerAnswer>, Fault> {
-    let lines = authority(&admin)?.authority.verify_ledger().await?;
-    Ok(Json(LedgerAnswer { lines }))
-}
-
 async fn explain(
     State(admin): State<Admin>,
     request: Request<Body>,
@@ -116,7 +115,7 @@ fn asked(error: &ExplainError) -> Fault {
     Fault::asked(error.to_string())
 }
 
-fn authority(admin: &Admin) -> Result<&AuthorityAtWork, Fault> {
+pub(super) fn authority(admin: &Admin) -> Result<&AuthorityAtWork, Fault> {
     admin.running.authority.as_ref().ok_or_else(|| {
         Fault::new(StatusCode::CONFLICT, "no Authority runs in this process")
             .hint("ask where `segwan serve` made it")
@@ -124,7 +123,10 @@ fn authority(admin: &Admin) -> Result<&AuthorityAtWork, Fault> {
 }
 
 /// The body of a request, as the type that the route expects.
-async fn said<T: DeserializeOwned>(request: Request<Body>, bounds: Bounds) -> Result<T, Fault> {
+pub(super) async fn said<T: DeserializeOwned>(
+    request: Request<Body>,
+    bounds: Bounds,
+) -> Result<T, Fault> {
     let body = whole(request.into_body(), bounds).await?;
     serde_json::from_slice(&body).map_err(|error| {
         let why = segwan_core::audit::shown(error.to_string().as_bytes());
@@ -132,6 +134,6 @@ async fn said<T: DeserializeOwned>(request: Request<Body>, bounds: Bounds) -> Re
     })
 }
 
-fn now_ms() -> i64 {
+pub(super) fn now_ms() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }

@@ -95,7 +95,7 @@ fn sound(
     }
     let end = now_ms / 1000;
     let trial =
-        Token::new(addresses.to_vec(), domain, name.to_owned(), authority.root(), end, [0; 32]);
+        Token::new(addresses.to_vec(), domain, name.to_owned(), &authority.root(), end, [0; 32]);
     match Token::parse(&trial.reveal()) {
         Ok(_) => Ok(()),
         Err(TokenError::TooLong) => Err(Fault::asked("the token would be over 2 KiB")
@@ -140,16 +140,16 @@ fn again(
 ) -> Result<Registration, Fault> {
     let stored = named(&row.profile)
         .map_err(|_| Fault::asked(format!("`{}` is the Authority's own name", row.name)))?;
-    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    let known = Registration::of(row);
+    let known = known.unwrap_or_else(|| Registration::new(&row.name, stored));
     Ok(Registration {
-        name: row.name.clone(),
         profile: profile.unwrap_or(stored),
-        addresses: lines(&row.addresses),
-        services: services.unwrap_or_else(|| lines(&row.services)),
+        services: services.unwrap_or_else(|| known.services.clone()),
+        ..known
     })
 }
 
 fn first(name: &str, profile: Profile, services: Vec<String>) -> Registration {
     let services = if profile.dials() { services } else { Vec::new() };
-    Registration { name: name.to_owned(), profile, addresses: Vec::new(), services }
+    Registration { services, ..Registration::new(name, profile) }
 }

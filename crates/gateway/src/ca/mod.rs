@@ -1,22 +1,34 @@
-//! The Authority over the wire: enrollment, renewal and health on a port of its own (`pki.md`
-//! section 9.5).
+//! The Authority over the wire: enrollment, renewal, events and what anybody may read, on a port of
+//! its own (`pki.md` section 9.5).
 //!
 //! A client certificate is offered here and demanded per route; who calls is settled by the
 //! handshake, before a byte of a request is read.
 
+mod agents;
+mod api;
+mod callers;
+mod looking;
 mod rate;
 mod refusal;
 mod routes;
 mod slots;
+mod stream;
+mod upkeep;
 
-use crate::http::{Bounds, Pause, converse};
+pub use upkeep::RootNag;
+pub(crate) use upkeep::root_key_since;
+
+use crate::alarms::Alarms;
+use crate::http::{Bounds, Pause, Taken, converse};
+use crate::metrics::Metrics;
 use crate::record::Recorder;
-use routes::{Api, Origin};
+use api::Api;
+use callers::Origin;
 use segwan::HandshakeError;
 use segwan::tls::authority::{AuthorityAcceptor, Caller};
 use segwan_core::audit::{Event, EventKind};
 use segwan_core::rejection::Reason;
-use segwan_pki::authority::Authority;
+use segwan_pki::authority::{Admission, Authority};
 use slots::{Slot, Slots};
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -30,6 +42,9 @@ use tokio_util::task::TaskTracker;
 /// The wait for a whole TLS handshake, from accept.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
+/// How long a caller may take nothing of what is sent to it.
+const STALL: Duration = Duration::from_secs(45);
+
 /// What one connection may take.
 const BOUNDS: Bounds = Bounds {
     head: Duration::from_secs(5),
@@ -38,6 +53,17 @@ const BOUNDS: Bounds = Bounds {
     request: Duration::from_secs(30),
     connection: Duration::from_secs(300),
 };
+
+/// To whom the Authority's port tells what it does.
+#[derive(Clone)]
+pub struct Told {
+    /// Where events go.
+    pub recorder: Recorder,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// What an operator should know now.
+    pub alarms: Arc<Alarms>,
+}
 
 /// Serves the Authority's API until `stop`, then lets requests at work come to their end.
 ///
@@ -50,13 +76,16 @@ pub async fn serve(
     authority: Authority,
     acceptor: Arc<AuthorityAcceptor>,
     listener: TcpListener,
-    recorder: Recorder,
+    told: Told,
+    nag: RootNag,
     stop: CancellationToken,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let port = Port { api: Api::new(authority, recorder, BOUNDS), acceptor, stop };
-    port.accept(&listener).await;
+    let upkeep = upkeep::Upkeep::of(authority.clone(), told.clone(), nag);
+    let api = Api::new(authority, told, BOUNDS, stop.clone());
+    let port = Port { api, acceptor, stop: stop.clone() };
+    tokio::join!(port.accept(&listener), upkeep.until(&stop));
     Ok(())
 }
 
@@ -119,15 +148,22 @@ impl Port {
     async fn connection(&self, stream: TcpStream, address: SocketAddr, mut slot: Slot) {
         let deadline = Instant::now() + HANDSHAKE;
         let _ = stream.set_nodelay(true);
+        // Roots that rotate change whom the port knows.
+        if let Err(error) = self.acceptor.know(&self.api.authority().renewal_roots()) {
+            self.alarm(&format!("the Authority's port: {error}"));
+        }
         let accepted = tokio::select! {
             () = self.stop.cancelled() => return,
-            accepted = self.acceptor.accept(stream, deadline) => accepted,
+            accepted = self.acceptor.accept(Taken::by(stream, STALL), deadline) => accepted,
         };
         let (stream, caller) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => return self.no_handshake(address.ip(), error),
         };
-        if !matches!(caller, Caller::Anonymous) {
+        // Only who is on record, and not revoked, counts as known.
+        if let Caller::Agent(holder) | Caller::ExpiredAgent(holder) = &caller
+            && let Ok(Admission::Granted(_)) = self.api.authority().admit(&holder.certificate).await
+        {
             slot.named();
         }
         let origin = Origin { caller, address: address.ip() };

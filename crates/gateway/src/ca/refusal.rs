@@ -21,7 +21,9 @@ pub(super) struct Refusal {
     /// Seconds after which another try may help.
     retry_after: Option<u64>,
     /// Whether the operator has to look at it.
-    alarm: bool,
+    is_alarm: bool,
+    /// The alarm that it is, and what about, if it has a word.
+    alarm: Option<(&'static str, String)>,
 }
 
 impl Refusal {
@@ -30,7 +32,29 @@ impl Refusal {
         reason: &'static str,
         sentence: impl Into<String>,
     ) -> Self {
-        Self { status, reason, sentence: sentence.into(), retry_after: None, alarm: false }
+        Self {
+            status,
+            reason,
+            sentence: sentence.into(),
+            retry_after: None,
+            is_alarm: false,
+            alarm: None,
+        }
+    }
+
+    /// The caller's word.
+    pub(super) fn reason(&self) -> &'static str {
+        self.reason
+    }
+
+    /// The operator's sentence.
+    pub(super) fn sentence(&self) -> &str {
+        &self.sentence
+    }
+
+    /// The alarm that it is, and what about.
+    pub(super) fn alarm(&self) -> Option<(&'static str, &str)> {
+        self.alarm.as_ref().map(|(word, about)| (*word, about.as_str()))
     }
 
     pub(super) fn malformed(sentence: impl Into<String>) -> Self {
@@ -47,7 +71,10 @@ impl Refusal {
     }
 
     pub(super) fn internal(sentence: impl Into<String>) -> Self {
-        Self { alarm: true, ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", sentence) }
+        Self {
+            is_alarm: true,
+            ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", sentence)
+        }
     }
 
     pub(super) fn slow_down(wait: Duration, sentence: impl Into<String>) -> Self {
@@ -66,17 +93,17 @@ impl Refusal {
     /// Tells the operator, under an id that the caller gets too.
     pub(super) fn tell(self, asked: &str, address: &str) -> (Event, Response) {
         let id = random::<8>().map_or_else(|_| "0".repeat(16), |id| hex(&id));
-        let Self { status, reason, sentence, retry_after, alarm } = self;
+        let Self { status, reason, sentence, retry_after, is_alarm, .. } = self;
         let sentence = format!(
             "request {id}: {asked} from {address}: {sentence} ({} {reason})",
             status.as_u16()
         );
-        if alarm {
+        if is_alarm {
             tracing::error!("{sentence}");
         } else {
             tracing::warn!("{sentence}");
         }
-        let mut event = Event::new(if alarm { EventKind::Alarm } else { EventKind::Admin });
+        let mut event = Event::new(if is_alarm { EventKind::Alarm } else { EventKind::Admin });
         event.sentence = sentence;
         event.address = Some(address.to_owned());
         let answer = ErrorAnswer { error: ErrorBody { reason: reason.to_owned(), request: id } };
@@ -94,9 +121,20 @@ impl From<AuthorityError> for Refusal {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Self {
             retry_after: (status == StatusCode::SERVICE_UNAVAILABLE).then_some(5),
-            alarm: matches!(error, AuthorityError::TokenReused { .. }) || status.is_server_error(),
+            is_alarm: error.alarm().is_some() || status.is_server_error(),
+            alarm: error.alarm().map(|word| (word, about(&error))),
             ..Self::new(status, reason, error.to_string())
         }
+    }
+}
+
+/// What an alarm is about, so that the same one is not raised twice.
+fn about(error: &AuthorityError) -> String {
+    match error {
+        AuthorityError::TokenReused { name, .. } => name.clone(),
+        AuthorityError::Unrecorded { serial } => serial.clone(),
+        AuthorityError::Forked { lineage, .. } => lineage.clone(),
+        _ => String::new(),
     }
 }
 

@@ -1,16 +1,24 @@
 use super::*;
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use routes::routes;
 use segwan::tls::authority::{AUTHORITY_NAME, AuthorityConnector};
 use segwan::{Agent, AgentError, Credentials};
-use segwan_pki::api::{ENROLL, ErrorAnswer, HEALTH, IssuedAnswer, RENEW};
-use segwan_pki::authority::{AuthorityOptions, LEAF_LIFETIME, RENEWAL_GRACE, Registration};
+use segwan_pki::api::{
+    ACK, AgentEvent, BUNDLE, CRL, ENROLL, EVENTS, ErrorAnswer, EventLine, HEALTH, IssuedAnswer,
+    RENEW, RENEWAL, REPORT, RenewalInfo, SignedBundle,
+};
+use segwan_pki::authority::{
+    AuthorityOptions, LEAF_LIFETIME, OnReenroll, RENEWAL_GRACE, Registration, Revocation, Selector,
+};
+use segwan_pki::bundle::Bundle;
 use segwan_pki::certificate::{Certificate, Name};
-use segwan_pki::directory::{Meta, StateDir, StoredCredentials};
+use segwan_pki::directory::StateDir;
 use segwan_pki::enrollment::Token;
-use segwan_pki::key::PrivateKey;
+use segwan_pki::key::{PrivateKey, from_hex, hex};
 use segwan_pki::profile::Profile;
+use segwan_pki::revocation::RevocationReason;
+use segwan_pki::store::Filter;
 use segwan_pki::x509::certificate_request;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -32,6 +40,8 @@ struct World {
     state: StateDir,
     authority: Authority,
     address: String,
+    metrics: Arc<Metrics>,
+    alarms: Arc<Alarms>,
     events: Mutex<Receiver<Event>>,
     stop: CancellationToken,
     served: JoinHandle<()>,
@@ -56,16 +66,23 @@ impl World {
             (AUTHORITY_NAME, Profile::Authority, vec![]),
             ("orders", Profile::Service, vec![]),
             ("app", Profile::Client, vec!["orders".to_owned()]),
+            ("other", Profile::Client, vec![]),
         ] {
             let addresses = vec!["127.0.0.1:7443".to_owned()];
-            let registration = Registration { name: name.to_owned(), profile, addresses, services };
+            let registration = Registration {
+                addresses,
+                services,
+                max_lineages: 200,
+                on_reenroll: OnReenroll::Add,
+                ..Registration::new(name, profile)
+            };
             authority.register(&registration, now()).await.unwrap();
         }
         let own = state.credentials(AUTHORITY_NAME);
         let own = Agent::within(own, authority.clone(), AUTHORITY_NAME).await.unwrap();
         let acceptor = AuthorityAcceptor::new(
             &own.credentials(),
-            authority.root(),
+            &authority.root(),
             authority.trust_domain().clone(),
             authority.renewal_grace(),
         );
@@ -73,13 +90,16 @@ impl World {
         let address = listener.local_addr().unwrap().to_string();
         let (recorder, events) = Recorder::new(4096);
         let stop = CancellationToken::new();
+        let told = told(recorder);
+        let (metrics, alarms) = (told.metrics.clone(), told.alarms.clone());
         let port = Port {
-            api: Api::new(authority.clone(), recorder, bounds),
+            api: Api::new(authority.clone(), told, bounds, stop.clone()),
             acceptor: Arc::new(acceptor.unwrap()),
             stop: stop.clone(),
         };
         let served = tokio::spawn(async move { port.accept(&listener).await });
-        Self { parent, state, authority, address, events: Mutex::new(events), stop, served }
+        let events = Mutex::new(events);
+        Self { parent, state, authority, address, metrics, alarms, events, stop, served }
     }
 
     async fn token(&self) -> Token {
@@ -95,22 +115,16 @@ impl World {
 
     /// Somebody who holds a certificate of `app` that ended so long ago, or has still so long.
     async fn holder(&self, hours_left: i64) -> Credentials {
+        self.holder_of("app", hours_left).await
+    }
+
+    async fn holder_of(&self, name: &str, hours_left: i64) -> Credentials {
         let key = PrivateKey::generate().unwrap();
         let made = now() + (hours_left - 96) * HOUR;
         let request = certificate_request(&key).unwrap();
-        let issued = self.authority.issue_local("app", &request, made).await.unwrap();
-        let pem = key.to_pem().unwrap();
-        let meta = Meta {
-            identity: issued.identity.to_string(),
-            not_after_ms: issued.not_after_ms,
-            renew_at_ms: 0,
-            trust_domain: issued.trust_domain.clone(),
-            authority: Vec::new(),
-            root: self.authority.root_fingerprint(),
-            services: Vec::new(),
-        };
-        let stored = StoredCredentials { chain: issued.chain, roots: issued.roots, key, meta };
-        Credentials::from_pem(stored.chain_pem().as_bytes(), pem.as_bytes()).unwrap()
+        let issued = self.authority.issue_local(name, &request, made).await.unwrap();
+        let chain: String = issued.chain.iter().map(|der| pem(der)).collect();
+        Credentials::from_pem(chain.as_bytes(), key.to_pem().unwrap().as_bytes()).unwrap()
     }
 
     async fn connect(
@@ -119,7 +133,9 @@ impl World {
     ) -> tokio_rustls::client::TlsStream<TcpStream> {
         let root = self.authority.root_fingerprint();
         let domain = self.authority.trust_domain().clone();
-        let connector = AuthorityConnector::new(&root, domain, credentials).unwrap();
+        let connector =
+            AuthorityConnector::new(&[root.as_str()], domain, credentials, Default::default())
+                .unwrap();
         let stream = TcpStream::connect(&self.address).await.unwrap();
         connector.connect(stream, &self.address, Instant::now() + SOON).await.unwrap()
     }
@@ -142,12 +158,23 @@ impl World {
         self.post(None, ENROLL, &body).await
     }
 
+    async fn get(&self, credentials: Option<&Credentials>, path: &str, headers: &str) -> Answer {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\n{headers}\r\n");
+        self.say(credentials, request.as_bytes()).await
+    }
+
+    async fn revoke(&self, what: &str) -> Revocation {
+        let selector = Selector::parse(what, self.authority.trust_domain()).unwrap();
+        let reason = RevocationReason::Unspecified;
+        self.authority.revoke(&selector, reason, now()).await.unwrap()
+    }
+
     fn recorded(&self) -> Vec<Event> {
         self.events.lock().unwrap().try_iter().collect()
     }
 
     async fn certificates(&self) -> usize {
-        let all = self.authority.list(now()).await.unwrap();
+        let all = self.authority.list(&Filter::default(), now()).await.unwrap();
         all.iter().filter(|row| row.name == "app" && row.state == "issued").count()
     }
 
@@ -214,6 +241,15 @@ fn post(path: &str, headers: &str, body: &str) -> String {
         "POST {path} HTTP/1.1\r\nhost: authority\r\ncontent-type: application/json\r\n\
          content-length: {length}\r\n{headers}\r\n{body}"
     )
+}
+
+fn pem(der: &[u8]) -> String {
+    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", STANDARD.encode(der))
+}
+
+fn told(recorder: Recorder) -> Told {
+    let metrics = Arc::new(Metrics::for_services(Vec::new()));
+    Told { recorder, metrics, alarms: Arc::default() }
 }
 
 fn csr() -> String {
@@ -313,7 +349,19 @@ async fn every_bad_token_gets_one_answer_and_the_operator_reads_which() {
     let unknown = STANDARD.encode([7; 32]).replace('=', "");
     world.recorded();
     let mut told = Vec::new();
-    for secret in [&*used.secret(), &*expired.secret(), &unknown, &"x".to_owned(), &String::new()] {
+    let revoked = world.token().await;
+    world.revoke(&format!("token:{}", hex(&revoked.secret_sha256()[..8]))).await;
+    let short = used.secret()[1..].to_owned();
+    world.recorded();
+    for secret in [
+        &*used.secret(),
+        &*expired.secret(),
+        &*revoked.secret(),
+        &unknown,
+        &short,
+        &"x".to_owned(),
+        &String::new(),
+    ] {
         let answer = world.enroll(secret, &csr()).await;
         assert_eq!(answer.refused(), refusal(403, "token_refused"), "{secret}");
         let error = serde_json::from_slice::<ErrorAnswer>(&answer.body).unwrap().error;
@@ -325,7 +373,11 @@ async fn every_bad_token_gets_one_answer_and_the_operator_reads_which() {
     }
     assert_eq!(told[0].0, EventKind::Alarm);
     assert!(told[0].1.contains("`app` was used a second time, with another key"), "{told:?}");
-    assert!(told[1..].iter().all(|told| told.1.contains("unknown or expired")), "{told:?}");
+    for (told, which) in told[1..].iter().zip(["ended at", "was revoked", "it is unknown"]) {
+        assert!(told.1.contains(which), "{told:?}");
+    }
+    let raised = world.alarms.list(now());
+    assert_eq!((raised.len(), raised[0].alarm.as_str()), (1, "token_reused"));
     world.end().await;
 }
 
@@ -343,7 +395,7 @@ async fn a_server_under_another_root_gets_no_byte_of_the_token() {
     );
     let acceptor = AuthorityAcceptor::new(
         &own.await.unwrap().credentials(),
-        other.authority.root(),
+        &other.authority.root(),
         other.authority.trust_domain().clone(),
         Duration::ZERO,
     )
@@ -431,6 +483,42 @@ async fn what_is_no_request_is_refused_within_the_limits() {
     assert_eq!(answer.refused(), refusal(400, "malformed"));
     let answer = world.say(None, pieces(70_000).as_bytes()).await;
     assert!([0, 408, 413].contains(&answer.status), "{answer:?}");
+    // A report may be larger, up to a bound of its own.
+    let agent = world.holder(90).await;
+    for (bytes, expected) in [(200 * 1024, 400), (257 * 1024, 413)] {
+        let body = format!(r#"{{"instance":"{}"}}"#, "a".repeat(bytes));
+        assert_eq!(world.post(Some(&agent), REPORT, &body).await.status, expected, "{bytes}");
+    }
+    let seen = r#"{"issuer":"a1","serial":"b2","first_ms":1,"last_ms":1,"count":1,"from":"x"}"#;
+    let many = vec![seen; 1001].join(",");
+    for body in [
+        format!(r#"{{"instance":"i","now_ms":1,"bundle_version":1,"seen":[{many}]}}"#),
+        r#"{"instance":"i","now_ms":1,"bundle_version":1,"seen":[],"more":1}"#.to_owned(),
+        r#"{"instance":"../i","now_ms":1,"bundle_version":1,"seen":[]}"#.to_owned(),
+    ] {
+        let answer = world.post(Some(&agent), REPORT, &body).await;
+        assert_eq!(answer.refused(), refusal(400, "malformed"), "{answer:?}");
+    }
+    for ack in [
+        r#"{"instance":"","seq":1,"bundle_version":1,"closed":0}"#,
+        r#"{"instance":"i","seq":-1,"bundle_version":1,"closed":0}"#,
+        r#"{"instance":"i","seq":1,"bundle_version":1,"closed":-1}"#,
+    ] {
+        let answer = world.post(Some(&agent), ACK, ack).await;
+        assert_eq!(answer.refused(), refusal(400, "malformed"), "{ack}");
+    }
+    let good = "instance=i&kind=gateway&version=1&host=h";
+    for query in [
+        "instance=i&kind=gateway&version=1",
+        &format!("{good}&more=1"),
+        &format!("{good}&epoch=1"),
+        &good.replace("gateway", "toaster"),
+        &good.replace("host=h", "host=a%0ab"),
+        &good.replace("instance=i", &format!("instance={}", "i".repeat(65))),
+    ] {
+        let answer = world.get(Some(&agent), &format!("{EVENTS}?{query}"), "").await;
+        assert_eq!(answer.refused(), refusal(400, "malformed"), "{query}");
+    }
     // The port is as well as before.
     assert_eq!(world.say(None, b"GET /v1/health HTTP/1.1\r\nhost: a\r\n\r\n").await.status, 200);
     world.end().await;
@@ -440,14 +528,22 @@ async fn what_is_no_request_is_refused_within_the_limits() {
 #[tokio::test]
 async fn each_route_takes_those_callers_who_are_listed_for_it() {
     let world = World::new().await;
-    let agent = world.holder(90).await;
-    let expired = world.holder(-24).await;
-    let callers = [None, Some(&agent), Some(&expired)];
-    // What nobody, an agent and an expired agent hear; 400 is past the question who may call.
-    let rows: BTreeMap<&str, (&str, [u16; 3])> = BTreeMap::from([
-        (ENROLL, ("POST", [400, 400, 401])),
-        (RENEW, ("POST", [401, 400, 400])),
-        (HEALTH, ("GET", [200, 200, 401])),
+    let (client, service) = (world.holder(90).await, world.holder_of("orders", 90).await);
+    let (expired, revoked) = (world.holder(-24).await, world.holder_of("other", 90).await);
+    world.revoke("other").await;
+    let callers = [None, Some(&client), Some(&service), Some(&expired), Some(&revoked)];
+    // What nobody, a client, a service, the holder of an ended certificate and of a revoked one
+    // hear; 400 and 404 are past the question who may call.
+    let rows: BTreeMap<&str, (&str, [u16; 5])> = BTreeMap::from([
+        (ENROLL, ("POST", [400, 400, 400, 401, 400])),
+        (RENEW, ("POST", [401, 400, 400, 400, 400])),
+        (HEALTH, ("GET", [200, 200, 200, 401, 200])),
+        (BUNDLE, ("GET", [200, 200, 200, 401, 200])),
+        ("/v1/crl/{issuer}", ("GET", [404, 404, 404, 401, 404])),
+        ("/v1/renewal/{certificate}", ("GET", [400, 400, 400, 401, 400])),
+        (EVENTS, ("GET", [401, 400, 400, 401, 403])),
+        (ACK, ("POST", [401, 400, 400, 401, 403])),
+        (REPORT, ("POST", [401, 400, 400, 401, 403])),
     ]);
     let paths: Vec<&str> = routes().into_iter().map(|(path, _)| path).collect();
     assert_eq!(paths.len(), rows.len());
@@ -457,8 +553,10 @@ async fn each_route_takes_those_callers_who_are_listed_for_it() {
             let request = post(path, "", "{}").replacen("POST", method, 1);
             let answer = world.say(caller, request.as_bytes()).await;
             assert_eq!(answer.status, *expected, "{path} {answer:?}");
-            if *expected == 401 {
-                assert_eq!(answer.reason(), "certificate_required");
+            match expected {
+                401 => assert_eq!(answer.reason(), "certificate_required"),
+                403 => assert_eq!(answer.reason(), "revoked"),
+                _ => {}
             }
         }
         let other = post(path, "", "{}").replacen("POST", "DELETE", 1);
@@ -506,11 +604,16 @@ async fn while_the_record_cannot_be_written_nobody_is_let_in() {
     let world = World::new().await;
     let (recorder, _kept) = Recorder::new(1);
     let port = Port {
-        api: Api::new(world.authority.clone(), recorder.clone(), BOUNDS),
+        api: Api::new(
+            world.authority.clone(),
+            told(recorder.clone()),
+            BOUNDS,
+            CancellationToken::new(),
+        ),
         acceptor: Arc::new(
             AuthorityAcceptor::new(
                 &world.holder(90).await,
-                world.authority.root(),
+                &world.authority.root(),
                 world.authority.trust_domain().clone(),
                 Duration::ZERO,
             )
@@ -524,5 +627,261 @@ async fn while_the_record_cannot_be_written_nobody_is_let_in() {
     recorder.record(Event::new(EventKind::Admin));
     tokio::time::sleep(Duration::from_millis(1100)).await;
     assert!(port.take(&Slots::default(), address).is_none());
+    world.end().await;
+}
+
+/// An event stream, read line by line.
+struct Listening(tokio_rustls::client::TlsStream<TcpStream>, Vec<u8>);
+
+impl Listening {
+    async fn to(world: &World, credentials: &Credentials, more: &str) -> Self {
+        let mut stream = world.connect(Some(credentials)).await;
+        let path = format!("{EVENTS}?instance=i1&kind=gateway&version=0.1.0&host=db1{more}");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        Self(stream, Vec::new())
+    }
+
+    /// The next line; none at the end of the stream.
+    async fn next(&mut self) -> Option<EventLine> {
+        loop {
+            // Chunks are lines here: what is no JSON is framing.
+            while let Some(end) = self.1.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.1.drain(..=end).collect();
+                if let Ok(line) = serde_json::from_slice(&line) {
+                    return Some(line);
+                }
+            }
+            match timeout(SOON, self.0.read_buf(&mut self.1)).await.expect("a line in time") {
+                Ok(0) | Err(_) => return None,
+                Ok(_) => {}
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_agent_hears_of_a_revocation_and_its_answer_is_counted() {
+    let world = World::new().await;
+    let (gateway, victim) = (world.holder_of("orders", 90).await, world.holder(90).await);
+    let mut listening = Listening::to(&world, &gateway, "").await;
+    assert_eq!(listening.next().await.unwrap().event, AgentEvent::Hello);
+    let snapshot = listening.next().await.unwrap();
+    assert!(matches!(snapshot.event, AgentEvent::Snapshot { .. }), "{snapshot:?}");
+    let revoked = world.revoke("app").await;
+    let line = listening.next().await.unwrap();
+    assert_eq!((line.seq, line.epoch), (revoked.seq, snapshot.epoch));
+    let AgentEvent::Revoked { certificates, crls } = line.event else { panic!("{line:?}") };
+    assert_eq!(certificates[0].serial, victim.serial());
+    assert!(!crls.is_empty());
+
+    let authority = world.authority.clone();
+    let wait = Duration::from_secs(10);
+    let waiting = tokio::spawn(async move {
+        authority.confirmed(revoked.seq, revoked.committed, wait).await.unwrap()
+    });
+    let seq = line.seq;
+    let ack = format!(r#"{{"instance":"i1","seq":{seq},"bundle_version":1,"closed":3}}"#);
+    assert_eq!(world.post(Some(&gateway), ACK, &ack).await.status, 204);
+    let confirmation = waiting.await.unwrap();
+    assert_eq!((confirmation.live, confirmation.confirmed, confirmation.closed), (1, 1, 3));
+    assert!(confirmation.silent.is_empty() && confirmation.took < wait);
+
+    // It goes on where it was, and the second stream of an agent takes the place of the first.
+    let epoch = snapshot.epoch;
+    let again = format!("&epoch={epoch}&after={seq}");
+    let mut second = Listening::to(&world, &gateway, &again).await;
+    assert_eq!(second.next().await.unwrap().event, AgentEvent::Hello);
+    world.revoke("other").await;
+    assert_eq!(world.authority.listening().len(), 1);
+    // Nothing was in force of `other`, so the next word is of the agent's own end.
+    world.revoke("orders").await;
+    let last = second.next().await.unwrap();
+    assert!(matches!(last.event, AgentEvent::Revoked { .. }), "{last:?}");
+    assert_eq!(second.next().await, None);
+    assert_eq!(listening.next().await, None);
+    let refused = Listening::to(&world, &gateway, &again).await.next().await;
+    assert_eq!(refused, None);
+    let answer = world.post(Some(&gateway), ACK, &ack).await;
+    assert_eq!(answer.refused(), refusal(403, "revoked"));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_stream_outlives_its_connections_bound_and_ends_at_once_with_the_stop() {
+    let short = Duration::from_millis(300);
+    let world = World::with(Bounds { connection: short, head: short, ..BOUNDS }).await;
+    let gateway = world.holder_of("orders", 90).await;
+    let mut listening = Listening::to(&world, &gateway, "").await;
+    assert_eq!(listening.next().await.unwrap().event, AgentEvent::Hello);
+    listening.next().await.unwrap();
+    tokio::time::sleep(2 * short).await;
+    world.holder(90).await;
+    world.revoke("app").await;
+    let line = listening.next().await.unwrap();
+    assert!(matches!(line.event, AgentEvent::Revoked { .. }), "{line:?}");
+    let begun = std::time::Instant::now();
+    world.end().await;
+    assert_eq!(listening.next().await, None);
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn what_anybody_may_read_is_not_sent_twice() {
+    let world = World::new().await;
+    let bundle = world.get(None, BUNDLE, "").await;
+    assert!(bundle.head.contains("etag: \"1\""), "{}", bundle.head);
+    let signed: SignedBundle = serde_json::from_slice(&bundle.body).unwrap();
+    let roots = [world.authority.root()];
+    let domain = world.authority.trust_domain();
+    let read = Bundle::accept(&signed, &roots, domain, (None, &[]), now()).unwrap();
+    assert_eq!(read.version, 1);
+    for known in ["\"1\"", "W/\"1\"", "\"0\", \"1\"", "*"] {
+        let headers = format!("if-none-match: {known}\r\n");
+        let answer = world.get(None, BUNDLE, &headers).await;
+        assert_eq!((answer.status, answer.body.len()), (304, 0), "{known}");
+    }
+    let other = world.get(None, BUNDLE, "if-none-match: \"2\"\r\n").await;
+    assert_eq!(other.status, 200);
+
+    let keys = world.authority.issuing_keys().await.unwrap();
+    let path = format!("{CRL}{}", keys[0].id);
+    let list = world.get(None, &path, "").await;
+    assert!(list.head.contains("content-type: application/pkix-crl"), "{}", list.head);
+    let number = world.authority.crl(&keys[0].id).await.unwrap().unwrap().0;
+    assert!(list.head.contains(&format!("etag: \"{number}\"")), "{}", list.head);
+    let headers = format!("if-none-match: \"{number}\"\r\n");
+    assert_eq!(world.get(None, &path, &headers).await.status, 304);
+    let none = world.get(None, &format!("{CRL}00"), "").await;
+    assert_eq!(none.refused(), refusal(404, "not_found"));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_renewal_window_is_told_by_the_rfcs_name_of_a_certificate_and_in_hex() {
+    let world = World::new().await;
+    let holder = world.holder(90).await;
+    let row = world.authority.list(&Filter::default(), now()).await.unwrap();
+    let row = row.into_iter().find(|row| row.serial == holder.serial()).unwrap();
+    let base64 = |hex: &str| URL_SAFE_NO_PAD.encode(from_hex(hex).unwrap());
+    let window = |answer: &Answer| -> RenewalInfo { serde_json::from_slice(&answer.body).unwrap() };
+    let mut told = Vec::new();
+    for name in [
+        format!("{}.{}", base64(&row.issuer), base64(&row.serial)),
+        format!("{}.{}", row.issuer, row.serial),
+    ] {
+        let answer = world.get(None, &format!("{RENEWAL}{name}"), "").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert!(answer.head.contains("retry-after: 21600"), "{}", answer.head);
+        told.push(window(&answer));
+    }
+    assert_eq!(told[0], told[1]);
+    let start: jiff::Timestamp = told[0].suggested_window.start.parse().unwrap();
+    assert!((start.as_millisecond() - row.made_ms - 32 * HOUR).abs() < HOUR);
+    // What was revoked should be renewed at once.
+    world.revoke("app").await;
+    let name = format!("{RENEWAL}{}.{}", row.issuer, row.serial);
+    let end: jiff::Timestamp =
+        window(&world.get(None, &name, "").await).suggested_window.end.parse().unwrap();
+    assert!(end.as_millisecond() <= now());
+    for (name, expected) in [("00.00", 404), ("a", 400), ("=.=", 400), (&"a".repeat(300), 400)] {
+        assert_eq!(world.get(None, &format!("{RENEWAL}{name}"), "").await.status, expected);
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_report_tells_of_certificates_that_were_never_recorded_and_only_listeners_are_believed() {
+    let world = World::new().await;
+    let (client, service) = (world.holder(90).await, world.holder_of("orders", 90).await);
+    let issuer = world.authority.issuing_keys().await.unwrap()[0].id.clone();
+    let (serial, at) = ("41".repeat(16), now());
+    let body = format!(
+        r#"{{"instance":"i1","now_ms":{at},"bundle_version":1,"seen":[{{"issuer":"{issuer}","serial":
+        "{serial}","first_ms":{at},"last_ms":{at},"count":1,"from":"10.0.0.9"}}]}}"#
+    );
+    assert_eq!(world.post(Some(&client), REPORT, &body).await.status, 204);
+    assert!(world.authority.unrecorded().await.unwrap().is_empty());
+    for _ in 0..2 {
+        assert_eq!(world.post(Some(&service), REPORT, &body).await.status, 204);
+    }
+    assert_eq!(world.authority.unrecorded().await.unwrap()[0].serial, serial);
+    let raised = world.alarms.list(now());
+    assert_eq!((raised.len(), raised[0].alarm.as_str()), (1, "unrecorded_certificate"));
+    let alarms = world.recorded().into_iter().filter(|event| event.event == EventKind::Alarm);
+    assert_eq!(alarms.count(), 1);
+    world.end().await;
+}
+
+// PKI-34
+#[tokio::test]
+async fn a_registration_that_changes_between_issue_and_renewal_decides_the_renewal() {
+    let world = World::new().await;
+    let (first, second) = (world.holder(90).await, world.holder_of("orders", 90).await);
+    // Narrowed: other names and a shorter life from now on.
+    let known = world.authority.registration("orders").await.unwrap().unwrap();
+    let narrow = Registration {
+        dns: vec!["orders.segwan.internal".to_owned()],
+        leaf_lifetime: Some(Duration::from_secs(3600)),
+        ..Registration::of(&known).unwrap()
+    };
+    world.authority.register(&narrow, now()).await.unwrap();
+    let body = format!(r#"{{"csr":"{}"}}"#, csr());
+    let leaf = world.post(Some(&second), RENEW, &body).await.leaf();
+    assert!(leaf.names.contains(&Name::Dns("orders.segwan.internal".to_owned())), "{leaf:?}");
+    assert!(leaf.not_after <= now() / 1000 + 3601);
+    // Disabled: refused, and enabling it does not bring back what was revoked.
+    world.revoke("app").await;
+    for _ in 0..2 {
+        let body = format!(r#"{{"csr":"{}"}}"#, csr());
+        let answer = world.post(Some(&first), RENEW, &body).await;
+        assert_eq!(answer.refused(), refusal(403, "renewal_refused"));
+        world.authority.enable("app", now()).await.unwrap();
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_lineage_renews_six_times_an_hour_at_most() {
+    let world = World::new().await;
+    let holder = world.holder(90).await;
+    let body = format!(r#"{{"csr":"{}"}}"#, csr());
+    for _ in 0..6 {
+        assert_eq!(world.post(Some(&holder), RENEW, &body).await.status, 200);
+    }
+    let answer = world.post(Some(&holder), RENEW, &body).await;
+    assert_eq!(answer.refused(), refusal(429, "slow_down"));
+    assert!(answer.head.contains("retry-after: "), "{}", answer.head);
+    // Another one is not concerned.
+    let other = world.holder(90).await;
+    let body = format!(r#"{{"csr":"{}"}}"#, csr());
+    assert_eq!(world.post(Some(&other), RENEW, &body).await.status, 200);
+    let page = world.metrics.render(crate::metrics::Standing::default());
+    for line in [
+        "segwan_renewals_total{outcome=\"issued\"} 7",
+        "segwan_renewals_total{outcome=\"slow_down\"} 1",
+    ] {
+        assert!(page.contains(line), "{page}");
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_hundred_bad_tokens_are_one_alarm_and_lock_nobody_out() {
+    let world = World::new().await;
+    let unknown = STANDARD.encode([7; 32]).replace('=', "");
+    let mut stream = world.connect(None).await;
+    for n in 0..105 {
+        let body = format!(r#"{{"token":"{unknown}","csr":"{OTHER_NAMES}"}}"#);
+        stream.write_all(post(ENROLL, "", &body).as_bytes()).await.unwrap();
+        let answer = timeout(SOON, Answer::read(&mut stream)).await.unwrap();
+        assert_eq!(answer.refused(), refusal(403, "token_refused"), "{n}");
+    }
+    let raised = world.alarms.list(now());
+    assert_eq!((raised.len(), raised[0].alarm.as_str()), (1, "enrollment_attack"));
+    assert!(world.alarms.list(now() + 11 * 60_000).is_empty());
+    let alarms = world.recorded().into_iter().filter(|event| event.event == EventKind::Alarm);
+    assert_eq!(alarms.count(), 1);
+    assert_eq!(world.enroll(&world.token().await.secret(), &csr()).await.status, 200);
     world.end().await;
 }

@@ -23,7 +23,7 @@ impl Check<'_> {
         listens: bool,
         findings: &mut Vec<Finding>,
     ) {
-        let IdentitySource::Files { chain, key, roots } = source else { return };
+        let IdentitySource::Files { chain, key, roots, .. } = source else { return };
         let about = |keys: [&str; 2], check: &'static str, message: String| {
             self.places.error(&[table[0], table[1], keys[0], keys[1]], message).check(check)
         };

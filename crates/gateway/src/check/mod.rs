@@ -154,9 +154,11 @@ impl Check<'_> {
             findings.push(self.places.error(&["state_dir"], message).check("C7"));
         }
         let key = state.join("authority/root/root.key.pem");
-        if key.exists() {
+        let silenced =
+            self.config.authority.as_ref().is_some_and(|authority| authority.danger_root_online);
+        if key.exists() && !silenced {
             let message = format!("the root's key lies on this host, in `{}`", key.display());
-            let hint = "keep it offline: it is needed once a year";
+            let hint = "it is needed once a year; `segwan ca root export --to DIR` moves it away";
             let finding = self.places.error(&["authority"], message).check("C19").hint(hint);
             findings.push(finding.warning());
         }

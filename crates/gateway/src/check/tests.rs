@@ -35,7 +35,7 @@ impl World {
         let key = PrivateKey::generate_root().unwrap();
         let root = Authority::root("shop.example", key, [1; 16], begin).unwrap();
         let key = PrivateKey::generate().unwrap();
-        let issuing = root.issuing("shop.example", key, [2; 16], begin, 3000).unwrap();
+        let issuing = root.issuing("shop.example", key, [2; 16], begin, 1000).unwrap();
         let world = Self { directory: tempfile::tempdir().unwrap(), root, issuing };
         world.file("roots.pem", &pem(&[&world.root.der]));
         world
@@ -52,13 +52,8 @@ impl World {
     fn leaf(&self, profile: Profile, begin: i64, end: i64) {
         let key = PrivateKey::generate().unwrap();
         let requested = RequestedKey::read(&certificate_request(&key).unwrap()).unwrap();
-        let leaf = Leaf {
-            identity: "spiffe://shop.example/orders".parse().unwrap(),
-            profile,
-            serial: [3; 16],
-            not_before: begin,
-            not_after: end,
-        };
+        let identity = "spiffe://shop.example/orders".parse().unwrap();
+        let leaf = Leaf::new(identity, profile, [3; 16], begin, end);
         let intent = self.issuing.intent(&leaf, &requested).unwrap();
         let der = self.issuing.sign(&leaf, &requested, intent, &self.root.der).unwrap();
         self.file("chain.pem", &pem(&[&der, &self.issuing.der]));

@@ -118,7 +118,7 @@ fn authority_rows(authority: &AuthorityConfig, config: &Config) -> Vec<(&'static
     let registered: Vec<String> = authority
         .registrations
         .iter()
-        .map(|(name, profile)| format!("{name} ({})", profile.as_str()))
+        .map(|said| format!("{} ({})", said.name, said.profile))
         .collect();
     if !registered.is_empty() {
         rows.push(("names", registered.join(", ")));

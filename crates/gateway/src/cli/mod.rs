@@ -15,6 +15,7 @@ pub mod contract;
 pub mod demo;
 pub mod explain;
 pub mod join;
+pub mod revoke;
 pub mod serve;
 pub mod status;
 pub mod token;
@@ -56,7 +57,7 @@ Examples:
       read everything, start nothing
 
 Exit codes: 0 done; 1 refused or failed; 2 cannot start (arguments, configuration, contract,
-policy, token or state); 3 warnings with --strict; 4 stopped, but some connections were cut.";
+policy, token or state); 3 warnings with --strict, or not confirmed by all; 4 stopped, but some connections were cut.";
 
 /// Flags that every command takes.
 #[derive(Debug, clap::Args)]
@@ -83,6 +84,8 @@ enum Command {
     Check(check::Args),
     Contract(contract::Args),
     Token(token::Args),
+    Revoke(revoke::Args),
+    Revocations(revoke::Revocations),
     Ca(ca::Args),
     Audit(audit::Args),
     Demo(demo::Args),
@@ -161,6 +164,8 @@ fn run(command: Command, global: &Global) -> Result<Exit, Failure> {
         Command::Check(args) => check::run(args, global),
         Command::Contract(args) => contract::run(args, global),
         Command::Token(args) => token::run(args, global),
+        Command::Revoke(args) => revoke::run(args, global),
+        Command::Revocations(args) => revoke::revocations(&args, global),
         Command::Ca(args) => ca::run(args, global),
         Command::Audit(args) => audit::run(args, global),
         Command::Demo(args) => demo::run(&args, global),

@@ -5,8 +5,8 @@
 use super::report::Look;
 use super::{Exit, Failure, Global, runtime};
 use crate::config::{
-    AuthorityConfig, Config, DEFAULT_TRUST_DOMAIN, IdentitySource, Service, contract,
-    default_threads,
+    AuthorityConfig, Config, CustodyConfig, DEFAULT_TRUST_DOMAIN, IdentitySource, Service,
+    contract, default_threads,
 };
 use crate::gateway::{Inspection, Upstream};
 use crate::process::{Process, Signals, TOKEN_LIFETIME};
@@ -172,7 +172,7 @@ impl Described {
         let Self { args, name, to, listen, inspection, policies } = self;
         let files = match (args.cert, args.key, args.roots) {
             (Some(chain), Some(key), Some(roots)) => {
-                Some(IdentitySource::Files { chain, key, roots })
+                Some(IdentitySource::Files { chain, key, roots, crls: Vec::new() })
             }
             _ => None,
         };
@@ -190,6 +190,8 @@ impl Described {
             leaf_lifetime: LEAF_LIFETIME,
             renewal_grace: RENEWAL_GRACE,
             registrations: Vec::new(),
+            danger_root_online: false,
+            custody: CustodyConfig::default(),
         });
         let allow = args.allow.iter().map(|name| meant(name, &trust_domain));
         let service = Service {
@@ -279,10 +281,10 @@ fn tell(global: &Global, process: &Process, tokens: &[Token]) -> Result<(), Fail
         let name = report.style(Look::Bold, "authority");
         report.line(format_args!("{name}  {}  trust domain {domain}", at.advertise.join(", ")));
         report.line(format_args!("  root sha256:{}", at.authority.root_fingerprint()));
-        if at.root_key_online {
+        if at.root_key_online() {
             report.warning(
-                "the root's key lies on this host, protected by file mode only; `segwan ca root` \
-                 says how to move it away",
+                "the root key lies on this host, protected by file mode only: whoever takes the host \
+                 takes the Authority; `segwan ca root export --to DIR` moves it away",
             );
         }
         for token in tokens {

@@ -4,6 +4,7 @@ use super::columns::{Cell, Columns, plain};
 use super::report::{Look, Report};
 use super::{Exit, Failure, Global};
 use crate::admin::{client, wire};
+use crate::alarms::Raised;
 use crate::status::when::{distance, instant};
 use crate::status::{AuthorityStatus, IdentityStatus, PeerStatus, Status, TableStatus};
 use std::path::Path;
@@ -54,22 +55,39 @@ pub(super) fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
 fn show(report: &Report, status: &Status, now_ms: i64) {
     if status.authority.as_ref().is_some_and(|authority| authority.root_key_online) {
         let nag = "the root key lies on this host: whoever takes the host takes the Authority; \
-                   `segwan ca root` says how to move it away";
+                   `segwan ca root export --to DIR` moves it away";
         report.line(format_args!("{}", report.style(Look::Warning, nag)));
     }
     let since = distance(status.started_ms, now_ms);
     let (version, pid) = (&status.version, status.pid);
     report.line(format_args!("segwan {version}, process {pid}, started {since}"));
+    alarms(report, &status.alarms, now_ms);
     tables(report, "services", &status.services, now_ms);
     tables(report, "clients", &status.clients, now_ms);
     identities(report, &status.identities, now_ms);
     if let Some(authority) = &status.authority {
-        show_authority(report, authority);
+        show_authority(report, authority, now_ms);
     }
 }
 
 fn heading(report: &Report, text: &str) {
     report.line(format_args!("\n{}", report.style(Look::Bold, text)));
+}
+
+fn alarms(report: &Report, alarms: &[Raised], now_ms: i64) {
+    if alarms.is_empty() {
+        return;
+    }
+    heading(report, "alarms");
+    let mut columns = Columns::headed(&["ALARM", "SINCE", ""]);
+    for one in alarms {
+        columns.row([
+            (Look::Bad, one.alarm.clone()),
+            plain(distance(one.since_ms, now_ms)),
+            plain(&one.sentence),
+        ]);
+    }
+    columns.print(report, 2);
 }
 
 fn tables(report: &Report, name: &str, tables: &[TableStatus], now_ms: i64) {
@@ -192,7 +210,7 @@ pub(super) fn ends(at_ms: i64, now_ms: i64) -> Cell {
     (look, distance(at_ms, now_ms))
 }
 
-fn show_authority(report: &Report, authority: &AuthorityStatus) {
+fn show_authority(report: &Report, authority: &AuthorityStatus, now_ms: i64) {
     heading(report, "authority");
     let mut columns = Columns::default();
     let mut fact = |name: &str, cell: Cell| columns.row([(Look::Dim, name.to_owned()), cell]);
@@ -204,9 +222,56 @@ fn show_authority(report: &Report, authority: &AuthorityStatus) {
         None => {
             fact("registrations", plain(authority.registrations.to_string()));
             fact("open tokens", plain(authority.open_tokens.to_string()));
+            fact("agents", plain(agents(authority)));
+            fact("bundle", plain(format!("version {}", authority.bundle_version)));
+            fact("may be down", outage_budget(authority));
+            fact("last backup", backup(authority, now_ms));
         }
     }
+    let kept = if authority.issuing_keys_sealed {
+        "encrypted on the disk"
+    } else {
+        "protected by file mode only"
+    };
+    fact("issuing keys", plain(kept));
+    if authority.read_only {
+        let full = "the disk is full: nothing is issued, revoking works".to_owned();
+        fact("issuing", (Look::Bad, full));
+    }
     columns.print(report, 2);
+}
+
+fn backup(authority: &AuthorityStatus, now_ms: i64) -> Cell {
+    const LONG: i64 = 7 * 86_400_000;
+    match authority.backup_ms {
+        Some(at) if now_ms - at < LONG => plain(distance(at, now_ms)),
+        Some(at) => (Look::Warning, distance(at, now_ms)),
+        None => (Look::Warning, "never; `segwan ca backup FILE` makes one".to_owned()),
+    }
+}
+
+fn agents(authority: &AuthorityStatus) -> String {
+    match authority.agents {
+        0 => "none was heard of within a week".to_owned(),
+        known => format!("{} listen, of {known} heard of within a week", authority.listening),
+    }
+}
+
+/// How long the Authority may stay down before somebody has no certificate.
+fn outage_budget(authority: &AuthorityStatus) -> Cell {
+    const SHORT: i64 = 12 * 3_600_000;
+    let Some(budget) = authority.outage_budget_ms else {
+        return plain("for ever: nobody holds a certificate");
+    };
+    let look = if budget < SHORT { Look::Warning } else { Look::Plain };
+    let time = match (budget / 3_600_000, budget / 60_000) {
+        (0, minutes) => format!("{minutes} min"),
+        (hours, _) => format!("{hours} h"),
+    };
+    (
+        look,
+        format!("for {time}, until the first of {} holders has no certificate", authority.in_force),
+    )
 }
 
 /// An instant and how far it is, for single facts.

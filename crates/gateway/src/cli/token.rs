@@ -12,6 +12,7 @@ use segwan_pki::directory::write_private;
 use segwan_pki::enrollment::Token;
 use segwan_pki::profile::Profile;
 use std::io::Read;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ Examples:
       register `app` as a client if nobody knows it, and print a token for half an hour
   segwan token new app --ttl 2h --out app.token
   segwan token new edge --profile peer --service orders
+  segwan token new 'edge-{1..50}' --profile service --out tokens
+      a fleet: one token in one file for each name
   segwan token show - < app.token
 
 Exit codes: 0 done; 1 refused; 2 no token, or the state cannot be used.")]
@@ -44,7 +47,7 @@ enum What {
 
 #[derive(Debug, clap::Args)]
 struct New {
-    /// Who is to join, such as `app`
+    /// Who is to join, such as `app`; `edge-{1..50}` is a fleet of 50
     name: String,
     /// What the certificate will be for: a client dials, a service listens, a peer does both
     #[arg(long, value_parser = ["client", "service", "peer"])]
@@ -55,8 +58,9 @@ struct New {
     /// A service that it is meant for; default: all. It says where to go, and permits nothing
     #[arg(long = "service", value_name = "NAME")]
     services: Vec<String>,
-    /// Write the token to a new file that only you can read, and do not print it
-    #[arg(long, value_name = "FILE")]
+    /// Write the token to a new file that only you can read, and do not print it; of a fleet, the
+    /// directory of such files
+    #[arg(long, value_name = "FILE|DIR")]
     out: Option<PathBuf>,
     /// Where the Authority will be reached, up to 4; needed only while no process serves the state
     #[arg(long, value_name = "HOST:PORT")]
@@ -75,6 +79,9 @@ pub fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
 }
 
 fn make(new: New, global: &Global) -> Result<Exit, Failure> {
+    if let Some(names) = fleet(&new.name)? {
+        return make_fleet(&names, new, global);
+    }
     let New { name, profile, ttl, services, out, advertise } = new;
     if let Some(out) = out.as_deref().filter(|out| out.symlink_metadata().is_ok()) {
         return Err(Failure::cannot_start(format!("`{}` exists already", out.display())));
@@ -106,6 +113,64 @@ fn make(new: New, global: &Global) -> Result<Exit, Failure> {
             "elsewhere: segwan join {shown} --as {name} --listen 127.0.0.1:PORT"
         ));
     }
+    Ok(Exit::Done)
+}
+
+/// Most names of a fleet: an Authority has no more tokens open.
+const FLEET: u32 = 1000;
+
+/// The names that `edge-{1..50}` stands for; none if it is one name.
+fn fleet(pattern: &str) -> Result<Option<Vec<String>>, Failure> {
+    let Some((before, rest)) = pattern.split_once('{') else { return Ok(None) };
+    let bad = || {
+        let pattern = segwan_core::audit::shown(pattern.as_bytes());
+        Failure::cannot_start(format!("`{pattern}` is neither a name nor a fleet of names"))
+            .hint(format!("`edge-{{1..50}}` is one; it has at most {FLEET}"))
+    };
+    let (range, after) = rest.split_once('}').ok_or_else(bad)?;
+    let (first, last) = range.split_once("..").ok_or_else(bad)?;
+    let number = |text: &str| text.parse::<u32>().map_err(|_| bad());
+    let (first, last) = (number(first)?, number(last)?);
+    if after.contains(['{', '}']) || first > last || last - first >= FLEET {
+        return Err(bad());
+    }
+    Ok(Some((first..=last).map(|n| format!("{before}{n}{after}")).collect()))
+}
+
+/// One token in one file for each name. Files are looked at before the first token is made.
+fn make_fleet(names: &[String], new: New, global: &Global) -> Result<Exit, Failure> {
+    let New { profile, ttl, services, out, advertise, .. } = new;
+    let Some(out) = out else {
+        return Err(Failure::cannot_start("the tokens of a fleet are written to files")
+            .hint("`--out DIR` says where"));
+    };
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&out).map_err(|error| {
+        Failure::cannot_start(format!("`{}` cannot be made: {}", out.display(), error.kind()))
+    })?;
+    // `~` is in no name, so two names never share a file.
+    let file = |name: &String| out.join(format!("{}.token", name.replace('/', "~")));
+    if let Some(there) = names.iter().map(file).find(|file| file.symlink_metadata().is_ok()) {
+        return Err(Failure::cannot_start(format!("`{}` exists already", there.display())));
+    }
+    let state = global.state_dir(None)?;
+    let mut ends = 0;
+    for (made, name) in names.iter().enumerate() {
+        let request = TokenRequest {
+            name: name.clone(),
+            profile: profile.clone(),
+            ttl_seconds: (ttl != TTL).then_some(ttl.as_secs()),
+            services: (!services.is_empty()).then(|| services.clone()),
+            addresses: (!advertise.is_empty()).then(|| advertise.clone()),
+        };
+        let answer = ask(&state, request)
+            .inspect_err(|_| global.report.note(format_args!("{made} tokens were made")))?;
+        write_private(&file(name), format!("{}\n", answer.token).as_bytes())?;
+        ends = answer.expires;
+    }
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    let end = instant_and_distance(ends.saturating_mul(1000), now_ms);
+    global.report.line(format_args!("{} tokens in {}", names.len(), out.display()));
+    global.report.note(format_args!("each is good once, until {end}"));
     Ok(Exit::Done)
 }
 
@@ -213,5 +278,44 @@ mod tests {
         let refused = show("hello", &global(parent.path())).unwrap_err();
         assert_eq!(refused.exit(), Exit::CannotStart);
         assert!(refused.sentence().unwrap().0.contains("is no join token"), "{refused:?}");
+    }
+
+    #[test]
+    fn a_fleet_is_a_range_of_numbers_in_one_name() {
+        let names = fleet("edge-{9..11}").unwrap().unwrap();
+        assert_eq!(names, ["edge-9", "edge-10", "edge-11"]);
+        assert_eq!(fleet("a/{1..1}/b").unwrap().unwrap(), ["a/1/b"]);
+        assert_eq!(fleet("edge").unwrap(), None);
+        for bad in ["e{", "e{1}", "e{1..}", "e{2..1}", "e{0..1000}", "e{-1..2}", "e{1..2}{1..2}"] {
+            let refused = fleet(bad).unwrap_err();
+            assert!(refused.sentence().unwrap().0.contains("nor a fleet"), "{bad}");
+        }
+        assert_eq!(fleet("e{0..999}").unwrap().unwrap().len(), 1000);
+    }
+
+    #[test]
+    fn a_fleet_gets_a_file_for_each_name_and_nothing_is_written_over() {
+        let parent = tempfile::tempdir().unwrap();
+        let (state, out) = (parent.path().join("state"), parent.path().join("tokens"));
+        at_rest(&state);
+        let global = global(&state);
+        let refused = make(new("edge-{1..3}"), &global).unwrap_err();
+        assert!(refused.sentence().unwrap().0.contains("written to files"), "{refused:?}");
+        let asked = || New {
+            profile: Some("service".to_owned()),
+            advertise: vec!["10.0.0.5:7444".to_owned()],
+            out: Some(out.clone()),
+            ..new("edge-{1..3}")
+        };
+        assert_eq!(make(asked(), &global), Ok(Exit::Done));
+        assert_eq!(out.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+        for n in 1..=3 {
+            let file = out.join(format!("edge-{n}.token"));
+            assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+            let token = Token::parse(&std::fs::read_to_string(&file).unwrap()).unwrap();
+            assert_eq!(token.name, format!("edge-{n}"));
+        }
+        let refused = make(asked(), &global).unwrap_err();
+        assert!(refused.sentence().unwrap().0.ends_with("exists already"));
     }
 }

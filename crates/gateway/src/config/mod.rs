@@ -9,13 +9,15 @@ mod file;
 pub(crate) mod places;
 pub(crate) mod read;
 
+use crate::failure::Failure;
 use crate::gateway::{Inspection, Upstream};
+use crate::registering::Registering;
 use segwan::{Expected, TlsFloor};
 use segwan_core::finding::Finding;
 use segwan_core::identity::{Identity, TrustDomain};
 use segwan_core::limits::Limits;
 use segwan_core::policy::{Policy, PolicySource};
-use segwan_pki::profile::Profile;
+use segwan_pki::custody::{Passphrase, Permitted};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -57,7 +59,52 @@ pub struct AuthorityConfig {
     /// How long after its end a certificate may still renew. Default 7 d.
     pub renewal_grace: Duration,
     /// Names beside those of `allow` that may enroll.
-    pub registrations: Vec<(String, Profile)>,
+    pub registrations: Vec<Registering>,
+    /// Say less of a root key on this host. Default no.
+    pub danger_root_online: bool,
+    /// What seals its keys, and what its first certificates may speak for.
+    pub custody: CustodyConfig,
+}
+
+/// What is said of an Authority's keys.
+#[derive(Debug, Clone, Default)]
+pub struct CustodyConfig {
+    /// Where the passphrase that seals the issuing keys on the disk comes from. Default none: file
+    /// mode alone protects them.
+    pub key_passphrase: Option<PassphraseSource>,
+    /// What the first issuing certificates may speak for beside SPIFFE identities.
+    pub permitted: Permitted,
+}
+
+/// Where a passphrase comes from. It is never in the configuration itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PassphraseSource {
+    /// A file.
+    File(PathBuf),
+    /// A credential that systemd hands over, by its name (`LoadCredential=`).
+    Credential(String),
+}
+
+impl PassphraseSource {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn read(&self) -> Result<Passphrase, Failure> {
+        let path = match self {
+            Self::File(path) => path.clone(),
+            Self::Credential(name) => {
+                let place = std::env::var_os("CREDENTIALS_DIRECTORY").ok_or_else(|| {
+                    Failure::cannot_start(format!("there is no credential `{name}`"))
+                        .hint("`LoadCredential=` in the unit of systemd hands it over")
+                })?;
+                Path::new(&place).join(name)
+            }
+        };
+        Passphrase::read(&path).map_err(|error| {
+            Failure::cannot_start(format!("the passphrase of the issuing keys: {error}"))
+        })
+    }
 }
 
 /// One protected service: where peers arrive, and what stands behind it.
@@ -119,6 +166,8 @@ pub enum IdentitySource {
         key: PathBuf,
         /// Roots that are believed.
         roots: PathBuf,
+        /// Revocation lists, PEM or DER, at most one of each issuer.
+        crls: Vec<PathBuf>,
     },
 }
 

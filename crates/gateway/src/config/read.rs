@@ -23,6 +23,14 @@ pub(crate) fn text(path: &Path) -> Result<String, String> {
 /// # Errors
 /// A sentence, if it cannot be read or is over 1 MiB.
 pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>, String> {
+    at_most(path, LARGEST)
+}
+
+/// The bytes of a file of at most `most` bytes.
+///
+/// # Errors
+/// A sentence, if it cannot be read or is larger.
+pub(crate) fn at_most(path: &Path, most: u64) -> Result<Vec<u8>, String> {
     let shown = path.display();
     let unreadable = |error: std::io::Error| match error.kind() {
         ErrorKind::NotFound => format!("there is no file `{shown}`"),
@@ -39,9 +47,9 @@ pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(unreadable)?;
     // One byte more than may be there tells that there is more.
-    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(format!("`{shown}` is over 1 MiB"));
+    file.take(most + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > most {
+        return Err(format!("`{shown}` is over {} MiB", most >> 20));
     }
     Ok(bytes)
 }

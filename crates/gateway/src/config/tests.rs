@@ -1,4 +1,6 @@
 use super::*;
+use crate::registering::Registering;
+use segwan_pki::profile::Profile;
 use std::fs;
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -110,9 +112,20 @@ init = "never"
 root_fingerprint = "sha256:ABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABAB"
 leaf_lifetime = "1h"
 renewal_grace = "2d"
+danger_root_online = true
 [[authority.registration]]
 name = "team/backup"
 profile = "peer"
+[[authority.registration]]
+name = "edge"
+profile = "service"
+dns = "edge.shop.example"
+ips = ["10.0.0.5", "2001:db8::5"]
+leaf_lifetime = "24h"
+max_lineages = 50
+on_reenroll = "add"
+display_name = true
+shared = false
 [service.zebra]
 listen = "0.0.0.0:7443"
 upstream = "unix:/run/zebra.sock"
@@ -150,7 +163,20 @@ identity = "app"
     assert_eq!(authority.root_fingerprint, Some("ab".repeat(32)));
     assert_eq!(authority.leaf_lifetime, Duration::from_secs(3600));
     assert_eq!(authority.renewal_grace, Duration::from_secs(2 * 86_400));
-    assert_eq!(authority.registrations, [("team/backup".to_owned(), Profile::Peer)]);
+    let [backup, edge] = authority.registrations.as_slice() else { panic!("two names") };
+    assert_eq!(*backup, Registering::new("team/backup", Profile::Peer));
+    let wanted = Registering {
+        dns: Some(vec!["edge.shop.example".to_owned()]),
+        ips: Some(vec!["10.0.0.5".parse().unwrap(), "2001:db8::5".parse().unwrap()]),
+        leaf_lifetime: Some(Duration::from_secs(86_400)),
+        max_lineages: Some(50),
+        on_reenroll: Some("add".to_owned()),
+        display_name: Some(true),
+        shared: Some(false),
+        ..Registering::new("edge", Profile::Service)
+    };
+    assert_eq!(*edge, wanted);
+    assert!(authority.danger_root_online);
 
     // In the order of the file.
     let [zebra, orders] = config.services.as_slice() else { panic!("two services") };
@@ -161,6 +187,7 @@ identity = "app"
         chain: world.0.path().join("chain.pem"),
         key: world.0.path().join("key.pem"),
         roots: "/etc/roots.pem".into(),
+        crls: vec![],
     };
     assert_eq!(zebra.identity, files);
     let texts: Vec<String> = zebra.allow.iter().map(Identity::to_string).collect();
@@ -567,4 +594,35 @@ fn a_name_has_the_grammar_of_a_registration() {
     );
     let config = loaded(&SERVICE.replace("service.orders", "service.\"team/orders\""));
     assert_eq!(config.services[0].name, "team/orders");
+}
+
+#[test]
+fn each_wrong_key_of_a_registration_is_told_at_its_place() {
+    let world = World::new();
+    let text = r#"
+[authority]
+listen = "127.0.0.1:7444"
+[[authority.registration]]
+name = "edge"
+profile = "service"
+ips = ["10.0.0"]
+[[authority.registration]]
+name = "b"
+profile = "service"
+on_reenroll = "often"
+leaf_lifetime = "1m"
+max_lineages = 0
+color = "red"
+"#;
+    let told = world.refused(text);
+    for (at, expected) in [
+        (":7:", "`10.0.0` is no IP address"),
+        (":11:", "`on_reenroll` is `often`, not `replace` or `add`"),
+        (":12:", "`leaf_lifetime` is 1 min, outside 5 min to 90 d"),
+        (":13:", "`max_lineages` is 0, outside 1 to 10000"),
+        (":14:", "color"),
+    ] {
+        let found = |line: &&String| line.contains(at) && line.contains(expected);
+        assert!(told.iter().any(|line| found(&line)), "{at} {expected}: {told:#?}");
+    }
 }

@@ -31,6 +31,7 @@ pub(super) async fn serve(gate: Arc<Gate>, stream: TcpStream, arriving: Arriving
 
     let mut relay = Relay::new(client, server, passage, &gate.limits, &account, trust_ends);
     let outcome = relay.run(early).await;
+    slot.over();
 
     let totals = relay.totals();
     let (client, server) = relay.into_ends();
@@ -106,6 +107,14 @@ async fn protect(
         }
     };
     drop(arriving);
+    // Registered first, judged second: what ended trust since the handshake is seen here, or its
+    // sweep sees this connection (ADV-12).
+    if let Some((reason, sentence)) = withdrawn(gate, &peer) {
+        account.refuse(reason, sentence);
+        slot.over();
+        client.leave(Leave::Close, gate.limits.close_timeout).await;
+        return None;
+    }
     let permit = match admit(policy, &peer, &live, tls) {
         Ok(permit) => permit,
         Err(denial) => {
@@ -115,12 +124,16 @@ async fn protect(
         }
     };
     account.admit();
+    if let Some(seen) = &gate.seen {
+        seen.saw(peer.certificate(), live.address.ip());
+    }
 
     let dialled = unless_ordered(&live, gate.dial(&permit)).await;
-    let server = match dialled.unwrap_or_else(|_| Err((Reason::Drained, STOPPING.to_owned()))) {
+    let server = match dialled.unwrap_or_else(|_| Err(told(&live))) {
         Ok(server) => End::new(server, None),
         Err((reason, sentence)) => {
             account.close(reason, sentence, Totals::default());
+            slot.over();
             client.leave(Leave::Close, gate.limits.close_timeout).await;
             return None;
         }
@@ -178,6 +191,10 @@ async fn reach(
         }
     };
     drop(arriving);
+    if let Some((reason, sentence)) = withdrawn(gate, &peer) {
+        account.refuse(reason, sentence);
+        return None;
+    }
     account.admit();
     let client = End::new(Socket::Tcp(stream), None);
     let server = End::new(Socket::Tcp(far), Some(Box::new(records)));
@@ -250,13 +267,23 @@ async fn unless_ordered<T>(live: &Live, work: impl Future<Output = T>) -> Result
     .await
 }
 
+/// Why the peer is not believed any more, by the trust that is in force now.
+fn withdrawn(gate: &Gate, peer: &Peer) -> Option<(Reason, String)> {
+    gate.trust.judge_again(peer.certificate(), unix_ms() / 1000)
+}
+
+/// Why a connection ends that was told to before the service was reached.
+fn told(live: &Live) -> (Reason, String) {
+    live.withdrawn().unwrap_or_else(|| (Reason::Drained, STOPPING.to_owned()))
+}
+
 /// An order that came before the peer was known.
 fn ordered(order: Order) -> HandshakeError {
     let (reason, sentence) = match order {
         Order::Evict => {
             (Reason::HandshakeLimit, "the handshake was slow while newcomers waited for its slot")
         }
-        Order::Drain | Order::Cut => (Reason::Drained, STOPPING),
+        Order::Drain | Order::Cut | Order::Withdraw => (Reason::Drained, STOPPING),
     };
     HandshakeError { reason, sentence: sentence.to_owned(), presented: None }
 }

@@ -2,6 +2,7 @@
 
 use super::Gate;
 use super::connection::{reset, serve};
+use super::live::unix_ms;
 use super::upstream::keep_alive;
 use segwan_core::audit::{Event, EventKind};
 use segwan_core::rejection::Reason;
@@ -91,6 +92,11 @@ fn take(gate: &Arc<Gate>, stream: TcpStream, address: SocketAddr) {
     if gate.recorder.blocked() {
         let sentence = "the audit log cannot be written, so nobody is let in".to_owned();
         refuse(gate, &stream, address, Reason::AuditBlocked, sentence);
+        return;
+    }
+    if let Some(sentence) = gate.expired(unix_ms() / 1000) {
+        // An expired certificate is never shown, and nothing is promised to a local client.
+        refuse(gate, &stream, address, Reason::CertificateExpired, sentence);
         return;
     }
     match gate.registry.arrive(address) {

@@ -3,12 +3,16 @@
 //! Handshakes and connections are counted apart, so whoever connects and stays silent takes no
 //! room from those at work (`trust.md` section 7). Nothing here is larger than the limits.
 
+mod sweep;
+
+pub(super) use sweep::Examined;
+
 use segwan_core::identity::{Identity, Peer};
 use segwan_core::limits::Limits;
 use segwan_core::rejection::Reason;
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -26,6 +30,8 @@ pub(super) enum Order {
     Cut = 2,
     /// Make room: the handshake took too long while others wait.
     Evict = 3,
+    /// End now, and pass not one byte more: the peer is not believed any more.
+    Withdraw = 4,
 }
 
 /// One connection, from accept to its end.
@@ -36,6 +42,10 @@ pub(super) struct Live {
     pub(super) began_unix_ms: i64,
     peer: OnceLock<Arc<Peer>>,
     order: AtomicU8,
+    /// Why its peer is not believed any more.
+    withdrawn: OnceLock<(Reason, String)>,
+    /// Nothing passes any more; what is left are farewells.
+    over: AtomicBool,
     waker: Mutex<Option<Waker>>,
 }
 
@@ -51,8 +61,24 @@ impl Live {
             0 => None,
             1 => Some(Order::Drain),
             2 => Some(Order::Cut),
-            _ => Some(Order::Evict),
+            3 => Some(Order::Evict),
+            _ => Some(Order::Withdraw),
         }
+    }
+
+    /// Why its peer is not believed any more, if it is not. Asked before each write.
+    pub(super) fn withdrawn(&self) -> Option<(Reason, String)> {
+        if self.order.load(Ordering::Acquire) < Order::Withdraw as u8 {
+            return None;
+        }
+        self.withdrawn.get().cloned()
+    }
+
+    /// Tells it that its peer is not believed any more; whether nobody had before.
+    pub(super) fn withdraw(&self, reason: Reason, sentence: String) -> bool {
+        let first = self.withdrawn.set((reason, sentence)).is_ok();
+        self.tell(Order::Withdraw);
+        first
     }
 
     /// Has `waker` called at every order from now on.
@@ -163,6 +189,8 @@ impl Registry {
             began_unix_ms: unix_ms(),
             peer: OnceLock::new(),
             order: AtomicU8::new(state.order.map_or(0, |order| order as u8)),
+            withdrawn: OnceLock::new(),
+            over: AtomicBool::new(false),
             waker: Mutex::default(),
         });
         state.handshakes.insert(live.id, live.clone());
@@ -310,6 +338,13 @@ impl Arriving {
     }
 }
 
+impl Established {
+    /// Nothing passes any more: whoever waits for that need not wait for farewells.
+    pub(super) fn over(&self) {
+        self.live.over.store(true, Ordering::Release);
+    }
+}
+
 impl Drop for Arriving {
     fn drop(&mut self) {
         let mut state = lock(&self.registry.state);
@@ -323,6 +358,7 @@ impl Drop for Arriving {
 
 impl Drop for Established {
     fn drop(&mut self) {
+        self.over();
         let mut state = lock(&self.registry.state);
         state.connections.remove(&self.live.id);
         lower(&mut state.connections_by_network, &network(self.live.address.ip()));

@@ -12,7 +12,8 @@ mod relay;
 mod upstream;
 
 use crate::record::Recorder;
-use live::{Order, Registry};
+use live::{Examined, Order, Registry};
+use segwan::agent::Sightings;
 use segwan::{Acceptor, Connector, Credentials, Expected, TlsFloor, Trust};
 use segwan_core::contract::Contract;
 use segwan_core::limits::Limits;
@@ -21,7 +22,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 pub use live::{Counts, LiveStatus};
@@ -69,6 +70,8 @@ pub struct ServicePlan {
     pub trust: Arc<Trust>,
     /// Least TLS version.
     pub tls: TlsFloor,
+    /// Where certificates of peers that were let in are noted, if anybody wants to know.
+    pub seen: Option<Arc<Sightings>>,
 }
 
 /// A client half: a plain client inside, TLS and an identity towards the far side.
@@ -101,8 +104,23 @@ struct Gate {
     record_cleared: bool,
     limits: Limits,
     credentials: Arc<Credentials>,
+    trust: Arc<Trust>,
+    seen: Option<Arc<Sightings>>,
     registry: Arc<Registry>,
     recorder: Recorder,
+}
+
+/// What a look at live connections found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Connections that were judged again.
+    pub examined: usize,
+    /// Those that were ended.
+    pub closed: u64,
+    /// How long it took, until nothing passed through them any more.
+    pub took: Duration,
+    /// Tables whose connections could not be judged: all of these were ended.
+    pub failed: Vec<String>,
 }
 
 enum Mode {
@@ -200,6 +218,35 @@ impl Gateway {
         self.gates.iter().map(status).collect()
     }
 
+    /// Judges again every live connection under this trust, and ends those whose peer is not
+    /// believed any more (`trust.md` section 4).
+    pub async fn sweep(&self, trust: &Arc<Trust>) -> Swept {
+        let began = Instant::now();
+        let mut swept = Swept::default();
+        for (gate, _) in &self.gates {
+            if !Arc::ptr_eq(&gate.trust, trust) {
+                continue;
+            }
+            let judge = |facts: &_| trust.judge_again(facts, live::unix_ms() / 1000);
+            let Examined { examined, closed, failed } = gate.registry.sweep(judge).await;
+            swept.examined += examined;
+            swept.closed += closed;
+            if failed {
+                swept.failed.push(gate.name.clone());
+            }
+        }
+        swept.took = began.elapsed();
+        swept
+    }
+
+    /// Tables that let nobody in, because their own certificate has ended.
+    #[must_use]
+    pub fn not_ready(&self) -> Vec<String> {
+        let now = live::unix_ms() / 1000;
+        let over = self.gates.iter().filter(|(gate, _)| gate.expired(now).is_some());
+        over.map(|(gate, _)| gate.name.clone()).collect()
+    }
+
     /// Accepts no more, and waits for connections to end; whether all did within `wait`.
     pub async fn drain(&self, wait: Duration) -> bool {
         self.accepting.cancel();
@@ -262,8 +309,14 @@ impl Drop for Gateway {
 }
 
 impl Gate {
+    /// Why nobody is let in, if the own certificate has ended at this second (Unix).
+    fn expired(&self, now: i64) -> Option<String> {
+        let over = now.saturating_sub(self.credentials.not_after());
+        (over > 0).then(|| format!("the own certificate of `{}` ended {over} s ago", self.name))
+    }
+
     fn service(plan: ServicePlan, recorder: &Recorder, share: usize) -> io::Result<Self> {
-        let acceptor = Acceptor::new(plan.credentials.clone(), plan.trust, plan.tls)
+        let acceptor = Acceptor::new(plan.credentials.clone(), plan.trust.clone(), plan.tls)
             .map_err(io::Error::other)?;
         let limits = within(plan.limits, share);
         Ok(Self {
@@ -274,13 +327,15 @@ impl Gate {
             registry: Registry::new(limits.clone()),
             limits,
             credentials: plan.credentials,
+            trust: plan.trust,
+            seen: plan.seen,
             recorder: recorder.clone(),
         })
     }
 
     fn client(plan: ClientPlan, recorder: &Recorder, share: usize) -> io::Result<Self> {
         let connector =
-            Connector::new(plan.credentials.clone(), plan.trust, plan.expected, plan.tls)
+            Connector::new(plan.credentials.clone(), plan.trust.clone(), plan.expected, plan.tls)
                 .map_err(io::Error::other)?;
         let limits = within(plan.limits, share);
         Ok(Self {
@@ -291,6 +346,8 @@ impl Gate {
             registry: Registry::new(limits.clone()),
             limits,
             credentials: plan.credentials,
+            trust: plan.trust,
+            seen: None,
             recorder: recorder.clone(),
         })
     }

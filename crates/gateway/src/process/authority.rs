@@ -1,10 +1,11 @@
 //! The Authority of a process: opened, or made at first start; its port; whom it registers.
 
 use super::now_ms;
+use crate::ca::{RootNag, root_key_since};
 use crate::cli::Failure;
-use crate::config::{AuthorityConfig, Config, IdentitySource};
+use crate::config::{AuthorityConfig, Config, CustodyConfig, IdentitySource, PassphraseSource};
 use segwan_core::identity::Identity;
-use segwan_pki::authority::{Authority, AuthorityOptions, Registration};
+use segwan_pki::authority::{Authority, AuthorityOptions, Custody, Registration};
 use segwan_pki::directory::StateDir;
 use segwan_pki::enrollment::Token;
 use segwan_pki::profile::Profile;
@@ -24,8 +25,16 @@ pub struct AuthorityAtWork {
     pub listen: SocketAddr,
     /// `host:port` under which agents reach it, for tokens.
     pub advertise: Vec<String>,
+    /// What is said of a root key on this host.
+    pub nag: RootNag,
+}
+
+impl AuthorityAtWork {
     /// Whether the root's key lies on this host.
-    pub root_key_online: bool,
+    #[must_use]
+    pub fn root_key_online(&self) -> bool {
+        root_key_since(self.authority.place()).is_some()
+    }
 }
 
 /// The Authority, open, with its port bound and nobody served yet.
@@ -61,7 +70,10 @@ pub(super) async fn open(
         leaf_lifetime: wanted.leaf_lifetime,
         renewal_grace: wanted.renewal_grace,
     };
-    let authority = Authority::open(state, &options, now_ms()).await?;
+    let CustodyConfig { key_passphrase, permitted } = &wanted.custody;
+    let key_passphrase = key_passphrase.as_ref().map(PassphraseSource::read).transpose()?;
+    let custody = Custody { key_passphrase, permitted: permitted.clone(), ..Custody::default() };
+    let authority = Authority::open_with(state, &options, &custody, now_ms()).await?;
     if let Some(root) = wanted.root_fingerprint.as_ref()
         && *root != authority.root_fingerprint()
     {
@@ -73,8 +85,8 @@ pub(super) async fn open(
         [] => vec![reachable(listen).to_string()],
         named => named.to_vec(),
     };
-    let root_key_online = state.authority().join("root").exists();
-    Ok(Opened { at: AuthorityAtWork { authority, listen, advertise, root_key_online }, listener })
+    let nag = if wanted.danger_root_online { RootNag::Silent } else { RootNag::Daily };
+    Ok(Opened { at: AuthorityAtWork { authority, listen, advertise, nag }, listener })
 }
 
 /// A state directory that should hold an Authority and does not is a lost one, not a new one
@@ -97,18 +109,18 @@ impl Opened {
         (self.at, self.listener)
     }
 
+    /// Says in the bundle where agents reach the Authority.
+    pub(super) async fn advertise(&self) -> Result<(), Failure> {
+        Ok(self.at.authority.advertise(self.at.advertise.clone(), now_ms()).await?)
+    }
+
     /// Registers an identity of this process, if nobody did.
     pub(super) async fn know(&self, name: &str, profile: Profile) -> Result<(), Failure> {
         let known = self.at.authority.registrations().await?;
         if known.iter().any(|row| row.name == name && row.profile == profile.as_str()) {
             return Ok(());
         }
-        let registration = Registration {
-            name: name.to_owned(),
-            profile,
-            addresses: Vec::new(),
-            services: Vec::new(),
-        };
+        let registration = Registration::new(name, profile);
         Ok(self.at.authority.register(&registration, now_ms()).await?)
     }
 
@@ -124,25 +136,31 @@ impl Opened {
         for service in &config.services {
             let IdentitySource::State(identity) = &service.identity else { continue };
             let at = addresses.iter().find(|(name, _)| *name == service.name);
-            let registration = Registration {
-                name: identity.clone(),
-                profile: Profile::Service,
-                addresses: at.map(|(_, at)| self.advertised(*at)).unwrap_or_default(),
-                services: Vec::new(),
-            };
+            let known = authority.registration(identity).await?;
+            let known = known.as_ref().and_then(Registration::of);
+            let known = known.unwrap_or_else(|| Registration::new(identity, Profile::Service));
+            let addresses = at.map(|(_, at)| self.advertised(*at)).unwrap_or_default();
+            // A registration of another use is refused by its own sentence.
+            let registration = Registration { addresses, profile: Profile::Service, ..known };
             authority.register(&registration, now_ms()).await?;
             for name in service.allow.iter().filter_map(|allowed| self.own_name(allowed)) {
                 clients.entry(name.to_owned()).or_default().push(identity.clone());
             }
         }
         let known = authority.registrations().await?;
+        let is_new = |name: &&String| known.iter().all(|row| row.name != **name);
+        let fresh: Vec<_> = clients.keys().filter(is_new).cloned().collect();
+        // Before those of `allow`, whose use it may say.
+        for said in config.authority.iter().flat_map(|wanted| &wanted.registrations) {
+            let known = authority.registration(&said.name).await?;
+            let known = known.as_ref().and_then(Registration::of);
+            let registration = said.clone().over(known).map_err(Failure::cannot_start)?;
+            authority.register(&registration, now_ms()).await?;
+        }
+        let known = authority.registrations().await?;
         let row = |name: &str| known.iter().find(|row| row.name == name);
-        let fresh: Vec<_> = clients.keys().filter(|name| row(name).is_none()).cloned().collect();
         for (name, services) in clients {
             self.register_client(row(&name), name, Profile::Client, services).await?;
-        }
-        for (name, profile) in config.authority.iter().flat_map(|wanted| &wanted.registrations) {
-            self.register_client(row(name), name.clone(), *profile, Vec::new()).await?;
         }
         let mut tokens = Vec::new();
         for name in fresh {
@@ -160,13 +178,12 @@ impl Opened {
         profile: Profile,
         mut services: Vec<String>,
     ) -> Result<(), Failure> {
-        let list = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
-        services.extend(known.map(|row| list(&row.services)).unwrap_or_default());
+        let known = known.and_then(Registration::of);
+        let known = known.unwrap_or_else(|| Registration::new(&name, profile));
+        services.extend(known.services.iter().cloned());
         services.sort();
         services.dedup();
-        let profile = known.and_then(|row| Profile::named(&row.profile)).unwrap_or(profile);
-        let addresses = known.map(|row| list(&row.addresses)).unwrap_or_default();
-        let registration = Registration { name, profile, addresses, services };
+        let registration = Registration { services, ..known };
         Ok(self.at.authority.register(&registration, now_ms()).await?)
     }
 

@@ -2,22 +2,22 @@
 //! from files that somebody else looks after.
 
 use super::authority::Opened;
+use super::files::{Files, Watched};
 use crate::cli::Failure;
 use crate::config::{Client, IdentitySource, Service};
+use segwan::agent::Sightings;
 use segwan::tls::authority::{AUTHORITY_NAME, AuthorityAcceptor};
 use segwan::{Agent, Credentials, Trust};
 use segwan_pki::directory::StateDir;
 use segwan_pki::profile::Profile;
-use std::path::Path;
 use std::sync::Arc;
-
-/// Largest PEM file, in bytes (`pki.md` section 1).
-const LARGEST: u64 = 64 * 1024;
 
 /// What a listener shows and whom it believes.
 pub(super) struct Shown {
     pub(super) credentials: Arc<Credentials>,
     pub(super) trust: Arc<Trust>,
+    /// Where certificates of peers are noted, if the Authority wants to know.
+    pub(super) seen: Option<Arc<Sightings>>,
 }
 
 /// The identities of a process, each held once.
@@ -25,6 +25,7 @@ pub(super) struct Identities<'a> {
     state: &'a StateDir,
     authority: Option<&'a Opened>,
     agents: Vec<Arc<Agent>>,
+    files: Vec<Watched>,
 }
 
 impl<'a> Identities<'a> {
@@ -33,7 +34,12 @@ impl<'a> Identities<'a> {
         authority: Option<&'a Opened>,
         enrolled: Vec<Agent>,
     ) -> Self {
-        Self { state, authority, agents: enrolled.into_iter().map(Arc::new).collect() }
+        Self {
+            state,
+            authority,
+            agents: enrolled.into_iter().map(Arc::new).collect(),
+            files: Vec::new(),
+        }
     }
 
     pub(super) async fn of_service(&mut self, service: &Service) -> Result<Shown, Failure> {
@@ -51,7 +57,7 @@ impl<'a> Identities<'a> {
         let authority = opened.authority();
         let acceptor = AuthorityAcceptor::new(
             &agent.credentials(),
-            authority.root(),
+            &authority.root(),
             authority.trust_domain().clone(),
             authority.renewal_grace(),
         );
@@ -59,8 +65,9 @@ impl<'a> Identities<'a> {
         acceptor.map(|acceptor| Some(Arc::new(acceptor))).map_err(failed)
     }
 
-    pub(super) fn into_agents(self) -> Vec<Arc<Agent>> {
-        self.agents
+    /// The agents, and the files that have to be watched.
+    pub(super) fn into_parts(self) -> (Vec<Arc<Agent>>, Vec<Watched>) {
+        (self.agents, self.files)
     }
 
     async fn shown(
@@ -72,15 +79,22 @@ impl<'a> Identities<'a> {
         match source {
             IdentitySource::State(name) => {
                 let agent = self.agent(name, profile).await?;
-                Ok(Shown { credentials: agent.credentials(), trust: agent.trust() })
+                let seen = Some(agent.sightings());
+                Ok(Shown { credentials: agent.credentials(), trust: agent.trust(), seen })
             }
-            IdentitySource::Files { chain, key, roots } => {
-                let bad = |error: String| Failure::cannot_start(format!("`{table}`: {error}"));
-                let credentials = Credentials::from_pem(&read(chain)?, &read(key)?)
-                    .map_err(|error| bad(format!("`{}`: {error}", chain.display())))?;
-                let trust = Trust::files(&read(roots)?)
-                    .map_err(|error| bad(format!("`{}`: {error}", roots.display())))?;
-                Ok(Shown { credentials: Arc::new(credentials), trust: Arc::new(trust) })
+            IdentitySource::Files { chain, key, roots, crls } => {
+                let files = Files {
+                    table: table.to_owned(),
+                    chain: chain.clone(),
+                    key: key.clone(),
+                    roots: roots.clone(),
+                    crls: crls.clone(),
+                };
+                let watched = Watched::begin(files)
+                    .map_err(|why| Failure::cannot_start(format!("`{table}`: {why}")))?;
+                let (credentials, trust) = (watched.credentials(), watched.trust());
+                self.files.push(watched);
+                Ok(Shown { credentials, trust, seen: None })
             }
         }
     }
@@ -114,15 +128,4 @@ impl<'a> Identities<'a> {
         self.agents.push(agent.clone());
         Ok(agent)
     }
-}
-
-/// A file of certificates or a key, if it is of a sensible size.
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    let unreadable =
-        |why: String| Failure::cannot_start(format!("`{}` cannot be read: {why}", path.display()));
-    let size = path.metadata().map_err(|error| unreadable(error.kind().to_string()))?.len();
-    if size > LARGEST {
-        return Err(unreadable(format!("{size} bytes are over the limit of {LARGEST}")));
-    }
-    std::fs::read(path).map_err(|error| unreadable(error.kind().to_string()))
 }

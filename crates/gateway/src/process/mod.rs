@@ -4,10 +4,13 @@
 //! listeners, and at the end whoever asks how things stand. On any error nothing listens.
 
 mod authority;
+mod files;
 mod identities;
+mod upkeep;
 
 pub use authority::{AuthorityAtWork, TOKEN_LIFETIME};
 
+use crate::alarms::Alarms;
 use crate::audit::AuditLog;
 use crate::cli::{Exit, Failure};
 use crate::config::{self, Client, Config, Service};
@@ -18,6 +21,7 @@ use crate::record::Recorder;
 use crate::{admin, ca};
 use identities::{Identities, Shown};
 use segwan::Agent;
+use segwan::agent::Installation;
 use segwan_core::audit::{Event, EventKind};
 use segwan_core::finding::Finding;
 use segwan_core::policy::Policy;
@@ -43,6 +47,8 @@ pub struct Running {
     pub rules: Vec<Rules>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// What an operator should know now.
+    pub alarms: Arc<Alarms>,
     /// Where events go.
     pub recorder: Recorder,
     /// When it started, Unix milliseconds.
@@ -99,6 +105,7 @@ impl Process {
         let services = config.services.iter().map(|service| service.name.clone());
         let names = services.chain(config.clients.iter().map(|client| client.name.clone()));
         let metrics = Arc::new(Metrics::for_services(names));
+        let alarms = Arc::new(Alarms::default());
         let (recorder, audit) = AuditLog::open(&state.audit(), metrics.clone())
             .map_err(|error| Failure::cannot_start(error.to_string()))?;
         let opened = match &config.authority {
@@ -109,7 +116,7 @@ impl Process {
         let mut identities = Identities::new(state, opened.as_ref(), enrolled);
         let plans = Plans::of(config, &mut identities).await?;
         let acceptor = identities.of_authority().await?;
-        let agents = identities.into_agents();
+        let (agents, files) = identities.into_parts();
 
         let gateway = Gateway::start(plans.services, plans.clients, &recorder, config.threads)
             .map_err(|error| Failure::cannot_start(error.to_string()))?;
@@ -117,16 +124,23 @@ impl Process {
             Some(opened) => opened.register(config, &gateway.addresses()).await?,
             None => Vec::new(),
         };
-        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        for agent in &agents {
-            let (agent, stop) = (agent.clone(), stop.clone());
-            tasks.spawn(async move { agent.keep_fresh(stop).await });
+        if let Some(opened) = &opened {
+            opened.advertise().await?;
         }
+        let kind = if config.services.is_empty() { "client" } else { "gateway" };
+        let who = Installation::of(state, kind)?;
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        upkeep::keep_fresh(&agents, &tasks, &stop);
         let mut at_work = None;
         if let (Some(opened), Some(acceptor)) = (opened, acceptor) {
             let (at, listener) = opened.at_work();
-            let serving =
-                ca::serve(at.authority.clone(), acceptor, listener, recorder.clone(), stop.clone());
+            let told = ca::Told {
+                recorder: recorder.clone(),
+                metrics: metrics.clone(),
+                alarms: alarms.clone(),
+            };
+            let (authority, nag) = (at.authority.clone(), at.nag);
+            let serving = ca::serve(authority, acceptor, listener, told, nag, stop.clone());
             tasks.spawn(async move {
                 if let Err(error) = serving.await {
                     tracing::error!("the Authority's port cannot be served: {error}");
@@ -141,11 +155,14 @@ impl Process {
             agents,
             rules: plans.rules,
             metrics,
+            alarms,
             recorder: recorder.clone(),
             started_ms: now_ms(),
         };
+        let running = Arc::new(running);
+        upkeep::begin(&running, files, &who, &tasks, &stop);
         let process = Self {
-            running: Arc::new(running),
+            running,
             tokens,
             warnings: plans.warnings,
             recorder,
@@ -300,6 +317,7 @@ fn service_plan(service: Service, policy: Arc<Policy>, shown: Shown) -> ServiceP
         credentials: shown.credentials,
         trust: shown.trust,
         tls: service.tls,
+        seen: shown.seen,
     }
 }
 

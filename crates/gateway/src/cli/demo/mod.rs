@@ -10,10 +10,12 @@ mod story;
 use super::report::Look;
 use super::{Exit, Failure, Global, runtime};
 use crate::config::{
-    AuthorityConfig, Client, Config, DEFAULT_TRUST_DOMAIN, IdentitySource, Service, default_threads,
+    AuthorityConfig, Client, Config, CustodyConfig, DEFAULT_TRUST_DOMAIN, IdentitySource, Service,
+    default_threads,
 };
 use crate::gateway::{Inspection, Upstream};
 use crate::process::{Process, Signals, TOKEN_LIFETIME, now_ms};
+use crate::registering::Registering;
 use segwan::{Agent, Expected, TlsFloor};
 use segwan_core::contract::Contract;
 use segwan_core::identity::TrustDomain;
@@ -151,7 +153,11 @@ async fn gateway(folder: &Folder, plain: SocketAddr) -> Result<Process, Failure>
         root_fingerprint: None,
         leaf_lifetime: LEAF_LIFETIME,
         renewal_grace: RENEWAL_GRACE,
-        registrations: ["app", "guest"].map(|name| (name.to_owned(), Profile::Client)).to_vec(),
+        registrations: ["app", "guest"]
+            .map(|name| Registering::new(name, Profile::Client))
+            .to_vec(),
+        danger_root_online: true,
+        custody: CustodyConfig::default(),
     };
     let config = Config {
         state_dir: None,

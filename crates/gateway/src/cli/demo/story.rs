@@ -203,12 +203,7 @@ async fn forged(stage: &Stage) -> Result<Arc<Credentials>, Failure> {
         renewal_grace: RENEWAL_GRACE,
     };
     let authority = Authority::open(&state, &options, now_ms()).await?;
-    let registration = Registration {
-        name: "app".to_owned(),
-        profile: Profile::Client,
-        addresses: Vec::new(),
-        services: Vec::new(),
-    };
+    let registration = Registration::new("app", Profile::Client);
     authority.register(&registration, now_ms()).await?;
     let agent = Agent::within(state.credentials("app"), authority.clone(), "app").await?;
     authority.close().await;

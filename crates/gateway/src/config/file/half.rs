@@ -8,6 +8,9 @@ use segwan_core::document::{Placed, Table};
 use segwan_core::finding::Finding;
 use segwan_core::identity::{Identity, IdentityError};
 
+/// Most revocation lists of one table.
+const LISTS: usize = 32;
+
 /// The table's name is the name in logs, metrics and certificates, so it has their grammar.
 pub(super) fn name(table: &Table<'_, '_>, name: &str, reading: &Reading<'_>) -> Option<String> {
     match reading.trust_domain.identity(name) {
@@ -109,11 +112,15 @@ fn files(table: &Table<'_, '_>, reading: &Reading<'_>) -> Option<IdentitySource>
     });
     let trust = table.table("trust").map(|trust| {
         let roots = path(&trust, "C5", "roots");
+        let lists = trust.has("crls").then(|| values::texts(&trust, "crls", LISTS));
         trust.finish();
-        roots
+        let lists = lists.unwrap_or_else(|| Some(Vec::new()));
+        roots.zip(lists)
     });
     let (chain, key) = credentials?;
-    Some(IdentitySource::Files { chain: chain?, key: key?, roots: trust?? })
+    let (roots, lists) = trust??;
+    let crls = lists.into_iter().map(|text| reading.path(text.value)).collect();
+    Some(IdentitySource::Files { chain: chain?, key: key?, roots, crls })
 }
 
 /// Identities as written: a short name is meant in the trust domain.

@@ -88,6 +88,11 @@ impl Relay<'_> {
             self.account.fill(&mut event);
             self.account.record(event);
         }
+        if let Err(withdrawn) = self.check_trust() {
+            // The outbox serves the next connection of this thread.
+            *out = Outbox::default();
+            return Err(withdrawn);
+        }
         if !out.to_server.is_empty() {
             self.server.send(cx, out.to_server.as_slice(), sealed);
             out.to_server.clear();

@@ -201,7 +201,15 @@ impl<'a> Relay<'a> {
                 Reason::DrainedLate,
                 "the gateway is stopping and the connection did not end in time",
             )),
+            Order::Withdraw => self.withdrawn(),
         }
+    }
+
+    /// The end of a connection whose peer is not believed any more. It is asked before each write:
+    /// once it is so, not one byte of a message is written (`trust.md` section 4, rule 3).
+    fn withdrawn(&self) -> Option<Outcome> {
+        let (reason, sentence) = self.live.withdrawn()?;
+        Some(self.cut(reason, &sentence))
     }
 
     /// Whether a drain can end the connection at this moment.
@@ -228,6 +236,7 @@ impl<'a> Relay<'a> {
 
     /// One read of each side, and what follows from it. Says whether anything moved.
     fn turn(&mut self, cx: &mut Context<'_>, buffers: &mut Buffers) -> Result<bool, Outcome> {
+        self.check_trust()?;
         if self.client.waiting() > 0 || self.client.is_finishing() {
             self.client.flush(cx);
         }
@@ -238,6 +247,10 @@ impl<'a> Relay<'a> {
             self.carry(cx, Side::Client, buffers)? | self.carry(cx, Side::Server, buffers)?;
         self.conclude()?;
         Ok(moved)
+    }
+
+    fn check_trust(&self) -> Result<(), Outcome> {
+        self.withdrawn().map_or(Ok(()), Err)
     }
 
     fn carry(
@@ -274,6 +287,7 @@ impl<'a> Relay<'a> {
     ) -> Result<(), Outcome> {
         self.begun = true;
         self.active = Instant::now();
+        self.check_trust()?;
         let Passage::Raw(totals) = &mut self.passage else {
             return self.judge(cx, sealed, |checked, now, out| {
                 checked.receive(side, said, now, out);
