@@ -72,6 +72,8 @@ fn round(load: &Load) -> Result<u128, Box<dyn Error>> {
     let facts = CertificateFacts {
         serial: "01".to_owned(),
         issuer: "aa".to_owned(),
+        issuer_key: "aa".to_owned(),
+        keys: vec![],
         not_before: 0,
         not_after: i64::MAX / 1000,
     };

@@ -110,7 +110,7 @@ class World(contextlib.AbstractContextManager):
 
     def gateway(self, state, *arguments):
         """Starts `segwan serve` with a state directory of its own."""
-        return Running(self, state, self.start(f"serve-{state}", [SEGWAN, "serve", *arguments,
+        return Running(self, state, self.start(f"serve-{Path(state).name}", [SEGWAN, "serve", *arguments,
                                                                   "--state", self.path / state]))
 
     def join(self, token, name, *arguments, state=None):

@@ -6,11 +6,12 @@ use crate::world::{ADD_TEN, loopback};
 use segwan::{Agent, TlsFloor};
 use segwan_core::contract::Contract;
 use segwan_core::limits::Limits;
-use segwan_gateway::config::{AuthorityConfig, Config, IdentitySource, Service};
+use segwan_gateway::config::{AuthorityConfig, Config, CustodyConfig, IdentitySource, Service};
 use segwan_gateway::failure::Failure;
 use segwan_gateway::gateway::{Inspection, Upstream};
 use segwan_gateway::process::{Process, TOKEN_LIFETIME};
 use segwan_pki::authority::{LEAF_LIFETIME, RENEWAL_GRACE};
+use segwan_pki::certificate::Certificate;
 use segwan_pki::directory::StateDir;
 use segwan_pki::enrollment::Token;
 use std::collections::BTreeMap;
@@ -119,6 +120,8 @@ impl Installation {
             leaf_lifetime: LEAF_LIFETIME,
             renewal_grace: RENEWAL_GRACE,
             registrations: Vec::new(),
+            danger_root_online: false,
+            custody: CustodyConfig::default(),
         };
         let config = Config {
             state_dir: None,
@@ -178,6 +181,23 @@ impl Installation {
         Leaf { chain: read("chain.pem"), key: read("key.pem") }
     }
 
+    /// The state directory of whoever joined in `place`.
+    #[must_use]
+    pub fn place(&self, place: &str) -> PathBuf {
+        self.folder.path().join(place)
+    }
+
+    /// The certificate of whoever joined in `place`, and the lineage that it belongs to.
+    ///
+    /// # Panics
+    /// If nobody did.
+    #[must_use]
+    pub fn facts(&self, name: &str, place: &str) -> (Certificate, String) {
+        let state = StateDir::open_shared(&self.place(place)).expect("a state");
+        let stored = state.credentials(name).current().expect("credentials").expect("some");
+        (Certificate::read(&stored.chain[0]).expect("a certificate"), stored.meta.lineage)
+    }
+
     /// All that the gateway's state holds.
     #[must_use]
     pub fn tree(&self) -> Tree {
@@ -230,7 +250,9 @@ fn make(path: &Path, mode: u32, holds: &[u8]) {
     std::fs::set_permissions(path, permissions).expect("a mode");
 }
 
-fn now_ms() -> i64 {
+/// The wall clock, Unix milliseconds.
+#[must_use]
+pub fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -4,11 +4,11 @@
 use crate::PATIENCE;
 use crate::pki::Leaf;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::version::{TLS12, TLS13};
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme,
+    ClientConfig, ClientConnection, DigitallySignedStruct, Error, HandshakeKind, SignatureScheme,
     SupportedProtocolVersion,
 };
 use socket2::SockRef;
@@ -88,9 +88,25 @@ impl Peer {
         leaf: Option<&Leaf>,
         version: &'static SupportedProtocolVersion,
     ) -> Self {
+        Self::with(at, config(leaf, version))
+    }
+
+    /// As [`begin`](Self::begin), with settings that other connections share: they remember
+    /// sessions.
+    ///
+    /// # Panics
+    /// If nobody listens.
+    #[must_use]
+    pub fn with(at: SocketAddr, config: Arc<ClientConfig>) -> Self {
         let name = ServerName::try_from("localhost").expect("a name");
-        let tls = ClientConnection::new(config(leaf, version), name).expect("a client");
+        let tls = ClientConnection::new(config, name).expect("a client");
         Self { tcp: plain(at), tls, heard: Heard::default() }
+    }
+
+    /// Whether the handshake was a full one.
+    #[must_use]
+    pub fn handshake(&self) -> Option<HandshakeKind> {
+        self.tls.handshake_kind()
     }
 
     /// Finishes the handshake, and reads no more than that takes.
@@ -349,7 +365,15 @@ pub fn reset(stream: &TcpStream) {
     let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
 
-fn config(leaf: Option<&Leaf>, version: &'static SupportedProtocolVersion) -> Arc<ClientConfig> {
+/// The settings of a peer: rustls's own defaults, which remember sessions.
+///
+/// # Panics
+/// If the certificate is none.
+#[must_use]
+pub fn config(
+    leaf: Option<&Leaf>,
+    version: &'static SupportedProtocolVersion,
+) -> Arc<ClientConfig> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[version])
@@ -365,7 +389,8 @@ fn config(leaf: Option<&Leaf>, version: &'static SupportedProtocolVersion) -> Ar
     })
 }
 
-/// Believes every server: a scripted peer means whoever it was told to connect to.
+/// Believes every server: a scripted peer means whoever it was told to connect to. That the server
+/// holds the key of what it shows is checked.
 #[derive(Debug)]
 struct Credulous(Arc<CryptoProvider>);
 
@@ -383,20 +408,20 @@ impl ServerCertVerifier for Credulous {
 
     fn verify_tls12_signature(
         &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
+        said: &[u8],
+        shown: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
+        verify_tls12_signature(said, shown, signed, &self.0.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
         &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
+        said: &[u8],
+        shown: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
+        verify_tls13_signature(said, shown, signed, &self.0.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -1,12 +1,14 @@
 //! `Pki`: a root and whatever stands below it, right or wrong, made for one test.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    RevokedCertParams, SanType, SerialNumber, date_time_ymd,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use segwan::{Credentials, Trust};
+use segwan_pki::certificate::Certificate;
 use std::sync::Arc;
 
 /// The trust domain of all tests.
@@ -41,7 +43,7 @@ impl Pki {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "a root of one test");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate().expect("a key");
         let root = params.self_signed(&key).expect("a root").pem();
         Self { issuer: Issuer::new(params, key), root }
@@ -93,6 +95,33 @@ impl Pki {
         let between = params.signed_by(&key, &self.issuer).expect("a certificate").pem();
         let leaf = Self { issuer: Issuer::new(params, key), root: String::new() }.client(name);
         Leaf { chain: leaf.chain + &between, key: leaf.key }
+    }
+
+    /// The revocation list of this root with a number, in PEM.
+    ///
+    /// # Panics
+    /// If rcgen cannot make it.
+    #[must_use]
+    pub fn list(&self, number: u64, revoked: &[&Leaf]) -> String {
+        let entry = |leaf: &&Leaf| {
+            let (chain, _) = leaf.parts();
+            let read = Certificate::read(&chain[0]).expect("a certificate");
+            RevokedCertParams {
+                serial_number: SerialNumber::from_slice(&read.serial),
+                revocation_time: date_time_ymd(2024, 1, 1),
+                reason_code: None,
+                invalidity_date: None,
+            }
+        };
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2024, 1, 1),
+            next_update: date_time_ymd(2190, 1, 1),
+            crl_number: SerialNumber::from(number),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.iter().map(entry).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        list.signed_by(&self.issuer).expect("a list").pem().expect("PEM")
     }
 
     /// Trust in this root.

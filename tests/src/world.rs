@@ -3,14 +3,19 @@
 use crate::eventually;
 use crate::peer::Peer;
 use crate::pki::{DOMAIN, Leaf, Pki};
-use segwan::{Expected, TlsFloor};
+use segwan::tls::trust::TrustState;
+use segwan::{Credentials, Expected, TlsFloor, Trust};
 use segwan_core::audit::{Event, EventKind};
 use segwan_core::contract::Contract;
 use segwan_core::limits::Limits;
 use segwan_core::policy::{Policy, PolicySource};
 use segwan_core::rejection::Reason;
-use segwan_gateway::gateway::{ClientPlan, GateStatus, Gateway, Inspection, ServicePlan, Upstream};
+use segwan_gateway::gateway::{
+    ClientPlan, GateStatus, Gateway, Inspection, ServicePlan, Swept, Upstream,
+};
 use segwan_gateway::record::Recorder;
+use segwan_pki::certificate::Certificate;
+use segwan_pki::key::sha256;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -42,6 +47,10 @@ pub struct World {
     pub app: Leaf,
     /// Whose root is believed.
     pub pki: Arc<Pki>,
+    /// Whom it believes, as it may be changed.
+    pub trust: Arc<Trust>,
+    /// What it shows, as it may be replaced.
+    pub credentials: Arc<Credentials>,
     gateway: Option<Gateway>,
     events: Arc<Mutex<Vec<Event>>>,
     writer: Option<JoinHandle<()>>,
@@ -139,6 +148,8 @@ impl Plan {
         } else {
             POLICY.to_owned()
         };
+        let trust = self.pki.trust();
+        let credentials = self.pki.service("calculator").credentials();
         let policy = PolicySource { file: "calculator.cedar".to_owned(), text };
         let (policy, _) = Policy::compile("calculator", &actions, &[], &[policy])
             .map_err(|findings| segwan::report(&findings))
@@ -151,11 +162,12 @@ impl Plan {
             policy: Arc::new(policy),
             record_cleared: false,
             limits: self.limits.clone(),
-            credentials: self.pki.service("calculator").credentials(),
-            trust: self.pki.trust(),
+            credentials: credentials.clone(),
+            trust: trust.clone(),
             tls: self.tls,
+            seen: None,
         };
-        self.start(vec![plan], Vec::new())
+        self.start(vec![plan], Vec::new(), (credentials, trust))
     }
 
     /// Starts a client half towards a TLS server that must be `calculator`.
@@ -164,6 +176,8 @@ impl Plan {
     /// If something of it is wrong.
     #[must_use]
     pub fn towards(self, far: SocketAddr) -> World {
+        let trust = self.pki.trust();
+        let credentials = self.pki.client("app").credentials();
         let expected = format!("spiffe://{DOMAIN}/calculator").parse().expect("an identity");
         let plan = ClientPlan {
             name: "calculator".to_owned(),
@@ -172,11 +186,11 @@ impl Plan {
             expected: Expected::one(expected),
             inspection: self.inspection(),
             limits: self.limits.clone(),
-            credentials: self.pki.client("app").credentials(),
-            trust: self.pki.trust(),
+            credentials: credentials.clone(),
+            trust: trust.clone(),
             tls: self.tls,
         };
-        self.start(Vec::new(), vec![plan])
+        self.start(Vec::new(), vec![plan], (credentials, trust))
     }
 
     fn inspection(&self) -> Inspection {
@@ -187,7 +201,12 @@ impl Plan {
         Inspection::Contract(contract)
     }
 
-    fn start(self, services: Vec<ServicePlan>, clients: Vec<ClientPlan>) -> World {
+    fn start(
+        self,
+        services: Vec<ServicePlan>,
+        clients: Vec<ClientPlan>,
+        (credentials, trust): (Arc<Credentials>, Arc<Trust>),
+    ) -> World {
         let (recorder, queue) = Recorder::new(64 * 1024);
         let events = Arc::new(Mutex::new(Vec::new()));
         let writer = {
@@ -205,6 +224,8 @@ impl Plan {
             address,
             app: self.pki.client("app"),
             pki: self.pki,
+            trust,
+            credentials,
             gateway: Some(gateway),
             events,
             writer: Some(writer),
@@ -293,6 +314,32 @@ impl World {
     /// Ends every connection now.
     pub fn cut(&self) {
         self.runtime.block_on(self.gateway().cut());
+    }
+
+    /// Revokes the key of a certificate, for whoever is judged from now on.
+    ///
+    /// # Panics
+    /// If it is no certificate.
+    pub fn withdraw(&self, leaf: &Leaf) {
+        let (chain, _) = leaf.parts();
+        let read = Certificate::read(&chain[0]).expect("a certificate");
+        let revoke = |state: &mut TrustState| {
+            let set = Arc::make_mut(&mut state.revoked);
+            set.insert_key(sha256(&read.public_key)).expect("room");
+        };
+        self.trust.change(revoke).expect("a state");
+    }
+
+    /// Tables that let nobody in.
+    #[must_use]
+    pub fn not_ready(&self) -> Vec<String> {
+        self.gateway().not_ready()
+    }
+
+    /// Judges every live connection again.
+    #[must_use]
+    pub fn sweep(&self) -> Swept {
+        self.runtime.block_on(self.gateway().sweep(&self.trust))
     }
 
     /// Waits until nothing is connected.
