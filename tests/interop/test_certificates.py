@@ -122,6 +122,31 @@ class Judged(unittest.TestCase):
             code, text = tried("lint_pkix_cert", "lint", "-s", "ERROR", "-f", "JSON", path)
             self.assertGreater(code, 1, text)
 
+    def listed(self):
+        """A certificate that was revoked, and the list that says so, in PEM."""
+        made = self.world.run("token", "new", "gone", "--state", self.gateway.state)
+        chain = self.world.join(re.search(r"segwan-enroll-1\.\S+", made)[0], "gone").credentials("gone")[0]
+        gone = single(self.world.path, "gone", chain.read_text().split(END)[0] + END)
+        self.world.run("revoke", "gone", "--reason", "superseded", "--state", self.gateway.state)
+        path = self.world.path / "list.pem"
+        self.world.run("ca", "crl", "--out", path, "--state", self.gateway.state)
+        return gone, path
+
+    @need("lint_crl", "openssl", "certtool")
+    def test_a_revocation_list_is_in_order_and_obeyed(self):
+        """PKI-61: by pkilint without a finding, by OpenSSL and GnuTLS with its signature."""
+        gone, path = self.listed()
+        code, text = tried("lint_crl", "lint", "-t", "CRL", "-p", "PKIX", "-s", "WARNING", "-f", "JSON", path)
+        self.assertEqual((code, json.loads(text)["results"]), (0, []), text)
+        _, text = tried("openssl", "crl", "-in", path, "-CAfile", self.issuing, "-noout")
+        self.assertIn("verify OK", text)
+        _, text = tried("certtool", "--verify-crl", "--load-ca-certificate", self.issuing, "--infile", path)
+        self.assertIn("Verified", text)
+        for leaf, expected in [(self.leaves["service"], "OK"), (gone, "certificate revoked")]:
+            _, text = tried("openssl", "verify", "-crl_check", "-CRLfile", path, "-CAfile", self.root, "-untrusted",
+                            self.issuing, leaf)
+            self.assertIn(expected, text)
+
     @need("openssl")
     def test_openssl_accepts_each_and_refuses_each_mutant(self):
         """PKI-61 PKI-14"""
