@@ -250,6 +250,8 @@ pub(super) async fn older_lineages(
         if other != lineage {
             writing.close_lineage(&other, now_ms).await?;
             victims.extend(writing.victims(Which::Lineage(&other), now_ms).await?);
+            // The machine before is no agent any more: nobody waits for it.
+            writing.keep_agents(&registration.name, 0).await?;
         }
     }
     Ok(victims)

@@ -153,6 +153,7 @@ impl Authority {
                 for lineage in writing.open_lineages(name).await? {
                     writing.close_lineage(&lineage, now_ms).await?;
                 }
+                writing.keep_agents(name, 0).await?;
                 writing.victims(Which::Name(name), now_ms).await?
             }
             Selector::Serial(serial) => {
@@ -260,7 +261,8 @@ async fn revoke_all(
     for spki in denied.iter().filter(|spki| !spki.is_empty()) {
         writing.deny_key(spki, reason.as_str(), now_ms).await?;
     }
-    let told: Vec<_> = victims.iter().map(told).chain(denied.iter().map(|spki| told_key(spki))).collect();
+    let told: Vec<_> =
+        victims.iter().map(told).chain(denied.iter().map(|spki| told_key(spki))).collect();
     let body = serde_json::to_string(&told).unwrap_or_default();
     writing.add_event(&Stored { seq, kind: "revoked".to_owned(), body, at_ms: now_ms }).await?;
     let issuers: BTreeSet<_> = victims.iter().map(|victim| victim.issuer.as_str()).collect();

@@ -147,6 +147,22 @@ async fn who_was_away_catches_up() {
     }
 }
 
+// PKI-42, PKI-48: nobody waits for a machine that another one took the place of, or that was revoked.
+#[tokio::test]
+async fn a_machine_that_was_replaced_or_revoked_is_no_agent_any_more() {
+    let world = World::new().await;
+    for instance in ["a", "b"] {
+        let me = agent(&world, instance, "orders").await;
+        drop(world.authority.subscribe(me, None, NOW).await.unwrap());
+        let known = world.authority.agents(0).await.unwrap();
+        assert_eq!(known.iter().map(|row| row.instance.as_str()).collect::<Vec<_>>(), [instance]);
+    }
+    let selector = Selector::Name("orders".to_owned());
+    let reason = RevocationReason::Unspecified;
+    world.authority.revoke(&selector, reason, NOW).await.unwrap();
+    assert!(world.authority.agents(0).await.unwrap().is_empty());
+}
+
 // An agent counts once for an event, and cannot make the sum overflow.
 #[tokio::test]
 async fn an_agent_that_answers_twice_or_nonsense_is_counted_once_and_bounded() {
