@@ -40,15 +40,18 @@ def pem(bytes_):
     return f"-----BEGIN CERTIFICATE-----\n{text}{END}"
 
 
-def serve(world, *command):
+def serve(world, clock=None):
     """The gateway of the article's example, perhaps under another clock."""
     service = world.python_service(ARTICLE / "number_service.py")
     arguments = ("calculator", "--to", f"127.0.0.1:{service}", "--listen", "127.0.0.1:0", "--authority-listen",
                  "127.0.0.1:0", "--contract", ARTICLE / "add-ten.toml", "--allow", "app")
-    if not command:
+    if clock is None:
         return world.gateway("gateway", *arguments)
-    program = world.start("serve", [*command, SEGWAN, "serve", *arguments, "--state", world.path / "gateway"],
-                          env={**os.environ, "FAKETIME_DONT_FAKE_MONOTONIC": "1", "TZ": "UTC"})
+    # Not under `faketime` itself, which would stand between the process and whoever ends it.
+    _, library = tried("faketime", clock, "printenv", "LD_PRELOAD")
+    env = {**os.environ, "LD_PRELOAD": library.strip(), "FAKETIME": f"@{clock}", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+           "TZ": "UTC"}
+    program = world.start("serve", [SEGWAN, "serve", *arguments, "--state", world.path / "gateway"], env=env)
     return Running(world, "gateway", program)
 
 
@@ -264,7 +267,7 @@ class Dates(unittest.TestCase):
 
     def lives_over(self, clock, edge, forms):
         with World() as world:
-            gateway = serve(world, "faketime", clock)
+            gateway = serve(world, clock)
             chain, _ = gateway.credentials("calculator")
             root = gateway.state / "authority/root.pem"
             text = openssl("asn1parse", "-in", chain)
