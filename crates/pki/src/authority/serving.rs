@@ -172,7 +172,9 @@ impl Authority {
             }
         };
         let certificates = self.0.store.revoked_by_event(seq).await?;
-        if certificates.is_empty() {
+        // A key alone may have been denied; its event is kept for a week.
+        let told = self.0.store.event(seq).await?.is_some_and(|event| event.kind == "revoked");
+        if certificates.is_empty() && !told {
             return Err(none(format!("no revocation has the number {seq}")));
         }
         let (in_force, missing) =

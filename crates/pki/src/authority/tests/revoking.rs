@@ -171,6 +171,10 @@ async fn what_is_not_on_record_is_revoked_all_the_same() {
     let key = Selector::parse(&format!("key:{}", "ab".repeat(32)), &domain).unwrap();
     let done = world.authority.revoke(&key, reason, NOW).await.unwrap();
     assert!(done.seq > 0 && done.certificates.is_empty());
+    // What the command names as the number to look at later is there.
+    let spread = world.authority.spread(Some(done.seq), NOW).await.unwrap();
+    assert_eq!((spread.seq, spread.certificates.len()), (done.seq, 0));
+    assert!(world.authority.spread(Some(done.seq + 1), NOW).await.is_err());
     let trust = world.authority.trust(NOW).await.unwrap();
     assert_eq!(trust.revoked[0].key.as_deref(), Some("ab".repeat(32).as_str()));
 
