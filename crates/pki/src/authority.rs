@@ -5,10 +5,12 @@
 //! come from the registration, the public key from the request, and nothing else.
 
 mod backup;
+mod changing;
 mod custody;
 mod events;
 mod founding;
 mod granting;
+mod issuing;
 mod keys;
 mod looking;
 mod maintenance;
@@ -36,12 +38,13 @@ use crate::directory::{DirectoryError, ServiceHint, StateDir};
 use crate::enrollment::Token;
 use crate::key::{KeyError, hex, random, sha256};
 use crate::ledger::Entry;
-use crate::store::{Store, StoreError};
+use crate::store::{IssuingState, Store, StoreError};
 use crate::x509::X509Error;
 use events::Hearers;
 use granting::Speaker;
 use keys::Keys;
 use segwan_core::identity::{Identity, IdentityError, TrustDomain};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -268,6 +271,18 @@ pub struct Issued {
     pub now_ms: i64,
 }
 
+/// Under what the Authority's own port knows certificates. What was believed before leads to a
+/// renewal, because that one asks the store, byte for byte; it leads nowhere else.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Anchors {
+    /// Roots that are believed, DER; the Authority's own first.
+    pub believed: Vec<Vec<u8>>,
+    /// Roots that were believed before, DER.
+    pub former: Vec<Vec<u8>>,
+    /// SHA-256 of issuing keys that are believed no more.
+    pub distrusted: BTreeSet<[u8; 32]>,
+}
+
 /// An Authority that is open. Cheap to clone.
 #[derive(Clone)]
 pub struct Authority(Arc<Inner>);
@@ -296,6 +311,16 @@ struct Inner {
     hearers: Mutex<Hearers>,
     /// Held from intent to signature: whoever asks twice at once gets what the first one got.
     granting: tokio::sync::Mutex<()>,
+    signing: Mutex<Signing>,
+}
+
+/// How much was signed since the start, and how long it took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Signing {
+    /// Certificates, whether they passed the check before they leave or not.
+    pub count: u64,
+    /// From the intent to the checked certificate, in all; the store's part is not in it.
+    pub took: Duration,
 }
 
 impl Authority {
@@ -340,6 +365,8 @@ impl Authority {
     /// What every start does: room on the disk, intents of a crash, a bundle that says how it is.
     async fn begin(&self, now_ms: i64) -> Result<(), AuthorityError> {
         self.0.store.look_at_the_disk();
+        // Maintenance comes back to it: on a full disk revoking is what matters.
+        let _ = self.keep_root_file();
         self.noting_full(founding::mend(self, now_ms).await)?;
         self.noting_full(self.renew_crls(now_ms).await)?;
         self.noting_full(self.renew_bundle(now_ms).await)
@@ -403,12 +430,16 @@ impl Authority {
         self.keys().roots.first().unwrap_or(&self.0.root).clone()
     }
 
-    /// Roots under which a certificate that was recorded may renew, DER: those that are believed, and
-    /// those that were before. Nobody else believes the latter.
+    /// Under what the Authority's own port knows certificates.
     #[must_use]
-    pub fn renewal_roots(&self) -> Vec<Vec<u8>> {
+    pub fn anchors(&self) -> Anchors {
         let keys = self.keys();
-        keys.roots.iter().chain(&keys.former).cloned().collect()
+        let fallen = keys.in_state(IssuingState::Distrusted);
+        Anchors {
+            believed: keys.roots.clone(),
+            former: keys.former.clone(),
+            distrusted: fallen.map(|key| key.spki_sha256()).collect(),
+        }
     }
 
     /// SHA-256 of the root certificate, lower-case hex.
@@ -427,6 +458,23 @@ impl Authority {
     #[must_use]
     pub fn place(&self) -> &std::path::Path {
         &self.0.place
+    }
+
+    /// How much was signed since the start, and how long it took.
+    #[must_use]
+    pub fn signing(&self) -> Signing {
+        *self.0.signing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs what signs one certificate, and counts it.
+    fn timing<T>(&self, sign: impl FnOnce() -> T) -> T {
+        let began = tokio::time::Instant::now();
+        let signed = sign();
+        let took = began.elapsed();
+        let mut signing = self.0.signing.lock().unwrap_or_else(PoisonError::into_inner);
+        signing.count = signing.count.saturating_add(1);
+        signing.took = signing.took.saturating_add(took);
+        signed
     }
 
     /// Whether nothing is issued because the disk is full.

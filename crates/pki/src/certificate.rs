@@ -13,6 +13,9 @@ use x509_parser::x509::SubjectPublicKeyInfo;
 
 use crate::key::hex;
 
+/// Most bytes kept of an extension that nobody here understands.
+const OTHER_BYTES: usize = 128;
+
 /// The readable part of one certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
@@ -58,12 +61,26 @@ pub struct Certificate {
     pub limits_policies: bool,
     /// A critical extension that nobody here understands, as dotted OID.
     pub unknown_critical: Option<String>,
+    /// Extensions that nobody here understands and that are not critical, in their order. One may
+    /// be there twice: what that means is for who reads it.
+    pub others: Vec<Other>,
     /// Kind and size of the public key.
     pub key: KeyKind,
     /// The public key as a `SubjectPublicKeyInfo` in DER.
     pub public_key: Vec<u8>,
+    /// Extensions that nobody here understands and whose value is one text, as dotted OID and text.
+    pub texts: Vec<(String, String)>,
     /// Whether the key usage is critical and says `digitalSignature` and nothing else.
     pub only_signs_data: bool,
+}
+
+/// An extension that is carried and not read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Other {
+    /// Object identifier, as numbers joined by dots.
+    pub oid: String,
+    /// The first 128 bytes of its value.
+    pub value: Vec<u8>,
 }
 
 /// One alternative name.
@@ -107,14 +124,14 @@ impl Certificate {
     /// Reads one certificate in DER.
     ///
     /// # Errors
-    /// If it is not exactly one well-formed certificate, or has one extension twice.
+    /// If it is not exactly one well-formed certificate, or has an extension twice that is read
+    /// here or critical.
     pub fn read(der: &[u8]) -> Result<Self, String> {
         let (rest, certificate) =
             X509Certificate::from_der(der).map_err(|_| "it is not well-formed DER".to_owned())?;
         if !rest.is_empty() {
             return Err(format!("{} bytes follow it", rest.len()));
         }
-        certificate.extensions_map().map_err(|_| "it has one extension twice".to_owned())?;
         let mut read = Self {
             serial: certificate.raw_serial().to_vec(),
             issuer: certificate.issuer().to_string(),
@@ -137,11 +154,22 @@ impl Certificate {
             name_constraints: None,
             limits_policies: false,
             unknown_critical: None,
+            others: Vec::new(),
             key: kind_of(certificate.public_key()),
             public_key: certificate.public_key().raw.to_vec(),
+            texts: Vec::new(),
             only_signs_data: false,
         };
+        let mut seen = Vec::new();
         for extension in certificate.iter_extensions() {
+            let is_read = !matches!(
+                extension.parsed_extension(),
+                ParsedExtension::UnsupportedExtension { .. }
+            );
+            if (is_read || extension.critical) && seen.contains(&&extension.oid) {
+                return Err("it has one extension twice".to_owned());
+            }
+            seen.push(&extension.oid);
             read.take(extension)?;
         }
         Ok(read)
@@ -205,6 +233,13 @@ impl Certificate {
             ParsedExtension::ParseError { .. } => {
                 return Err(format!("its extension {} is malformed", extension.oid));
             }
+            ParsedExtension::UnsupportedExtension { .. } if !extension.critical => {
+                if let Some(text) = one_text(extension.value) {
+                    self.texts.push((extension.oid.to_id_string(), text.to_owned()));
+                }
+                let value = extension.value.iter().copied().take(OTHER_BYTES).collect();
+                self.others.push(Other { oid: extension.oid.to_id_string(), value });
+            }
             _ if extension.critical => {
                 self.unknown_critical = Some(extension.oid.to_id_string());
             }
@@ -212,6 +247,26 @@ impl Certificate {
         }
         Ok(())
     }
+}
+
+/// The text that a value in DER is, if it is one UTF8String, PrintableString or IA5String and
+/// nothing else, with its length in its shortest form (X.690 section 10.1). One longer than 255
+/// bytes is no name.
+fn one_text(der: &[u8]) -> Option<&str> {
+    let (tag, length, bytes) = match der {
+        [tag, 0x81, length, bytes @ ..] if *length > 0x7f => (*tag, *length, bytes),
+        [tag, length, bytes @ ..] if *length <= 0x7f => (*tag, *length, bytes),
+        _ => return None,
+    };
+    let printable = |b: &u8| b.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(b);
+    let good = match tag {
+        0x0c => true,
+        0x13 => bytes.iter().all(printable),
+        0x16 => bytes.is_ascii(),
+        _ => false,
+    };
+    let whole = bytes.len() == usize::from(length);
+    std::str::from_utf8(bytes).ok().filter(|_| good && whole)
 }
 
 fn name(general: &GeneralName<'_>) -> Name {
@@ -352,6 +407,44 @@ mod tests {
         assert_eq!(read.purposes, Some(Purposes { server: false, client: true, any: false }));
         assert_eq!(read.key, KeyKind::P256);
         assert!(!read.is_ca && read.not_before < read.not_after);
+    }
+
+    #[test]
+    fn an_extension_is_a_text_only_in_its_one_form() {
+        let long = |length: &[u8], bytes: usize| [&[0x0c], length, &vec![b'a'; bytes]].concat();
+        for (der, text) in [
+            (b"\x0c\x05press".to_vec(), "press"),
+            (b"\x13\x05press".to_vec(), "press"),
+            (b"\x16\x03a@b".to_vec(), "a@b"),
+            (b"\x0c\x02\xc3\xa9".to_vec(), "é"),
+            (b"\x0c\x00".to_vec(), ""),
+            (long(&[0x7f], 127), &"a".repeat(127)),
+            (long(&[0x81, 0x80], 128), &"a".repeat(128)),
+        ] {
+            assert_eq!(one_text(&der), Some(text));
+        }
+        for der in [
+            &b""[..],
+            b"\x0c",
+            b"press",
+            b"\x0c\x04press",
+            b"\x0c\x06press",
+            b"\x0c\x81\x05press",
+            b"\x0c\x82\x00\x05press",
+            b"\x0c\x80press\0\0",
+            b"\x13\x03a@b",
+            b"\x16\x02\xc3\xa9",
+            b"\x0c\x01\xff",
+            b"\x04\x05press",
+            b"\x14\x05press",
+            b"\x1e\x02\0a",
+            b"\x2c\x07\x0c\x05press",
+            b"\x30\x07\x0c\x05press",
+            &long(&[0x81, 0x7f], 127),
+            &long(&[0x82, 0x01, 0x00], 256),
+        ] {
+            assert_eq!(one_text(der), None, "{der:?}");
+        }
     }
 
     // PKI-16

@@ -7,6 +7,7 @@
 mod agents;
 mod certificates;
 mod events;
+mod inventory;
 mod ledger;
 mod migrations;
 mod registrations;
@@ -16,7 +17,7 @@ mod tokens;
 mod trust;
 
 pub use agents::AgentRow;
-pub use certificates::{CertificateRow, Filter, UnrecordedRow, View};
+pub use inventory::{CertificateRow, Filter, UnrecordedRow, View};
 pub use registrations::RegistrationRow;
 pub use revocations::RevokedRow;
 pub use tokens::TokenRow;

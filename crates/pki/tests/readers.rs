@@ -14,6 +14,7 @@ use segwan_pki::key::PrivateKey;
 use segwan_pki::profile::Profile;
 use segwan_pki::revocation::Crl;
 use segwan_pki::x509::{RequestedKey, certificate_request};
+use std::path::Path;
 use std::sync::OnceLock;
 
 const NOW: i64 = 1_790_000_000_000;
@@ -67,6 +68,17 @@ fn every_sample_is_taken_by_its_own_reader_alone() {
     for sample in samples() {
         assert_eq!(read(sample), 1);
         assert_eq!(read(&sample[..sample.len() - 1]), 0);
+    }
+}
+
+// PKI-63
+#[test]
+fn the_corpus_of_each_fuzzer_is_read_and_holds_what_its_reader_takes() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
+    for reader in ["token", "csr", "certificate", "crl", "bundle", "event_line", "api_body"] {
+        let files = std::fs::read_dir(corpus.join(reader)).unwrap();
+        let taken = files.map(|file| read(&std::fs::read(file.unwrap().path()).unwrap()));
+        assert!(taken.sum::<usize>() > 0, "nothing in the corpus of {reader} is taken");
     }
 }
 

@@ -9,10 +9,10 @@ mod state;
 pub use adopt::Adopted;
 pub use state::{CustodyState, IssuingView};
 
+use super::changing::Change;
 use super::founding::add_issuing;
 use super::keys::IssuingKey;
 use super::{Authority, AuthorityError};
-use crate::api::AgentEvent;
 use crate::certificate::Certificate;
 use crate::custody::{self, CustodyError, Passphrase, Permitted};
 use crate::directory::{DirectoryError, make_private, sync, write_private};
@@ -20,7 +20,7 @@ use crate::key::{PrivateKey, from_hex, hex};
 use crate::ledger::Entry;
 use crate::lint::{self, MeantAuthority, Standing};
 use crate::revocation::{Crl, RevocationReason};
-use crate::store::{IssuingState, Stored, StoredCrl};
+use crate::store::{IssuingState, StoredCrl};
 use crate::x509;
 use std::path::PathBuf;
 
@@ -247,6 +247,7 @@ impl Authority {
         id: &str,
         now_ms: i64,
     ) -> Result<Distrusted, AuthorityError> {
+        let granting = self.0.granting.lock().await;
         let keys = self.keys();
         let id = id.to_ascii_lowercase().replace(':', "");
         let mut named =
@@ -258,8 +259,7 @@ impl Authority {
             .in_state(IssuingState::Spare)
             .find(|spare| spare.id != key.id && spare.not_after * 1000 - now_ms >= SHORTEST);
         let certificates = self.0.store.live_of(&key.id, now_ms).await?;
-        let mut writing = self.0.store.write_at_once().await?;
-        writing.set_meta(&format!("distrusted.{}", key.id), &now_ms.to_string()).await?;
+        let mut states = vec![(key.id.clone(), IssuingState::Distrusted)];
         let successor = match (key.state, spare) {
             (IssuingState::Distrusted, _) => {
                 return Err(refused(format!("the issuing key {} is distrusted already", key.id)));
@@ -272,48 +272,21 @@ impl Authority {
                 ));
             }
             (IssuingState::Active, Some(spare)) => {
-                writing.commit().await?;
-                self.activate(&spare.id, IssuingState::Distrusted, now_ms).await?;
+                states.push((spare.id.clone(), IssuingState::Active));
                 Some(spare.id.clone())
             }
-            _ => {
-                let state = IssuingState::Distrusted;
-                writing.set_issuing_state(&key.id, state).await?;
-                let entry = Entry {
-                    issuer: &key.id,
-                    detail: state.as_str(),
-                    ..Entry::new("issuing", now_ms, "")
-                };
-                writing.record(&entry).await?;
-                writing.commit().await?;
-                self.read_keys().await?;
-                self.renew_bundle(now_ms).await?;
-                None
-            }
+            _ => None,
         };
-        if certificates > 0 {
-            self.tell_to_renew(AT_ONCE, now_ms).await?;
-        }
+        let change = Change {
+            states,
+            meta: Some((format!("distrusted.{}", key.id), now_ms.to_string())),
+            renew_within: (certificates > 0).then_some(AT_ONCE),
+            speaks_anew: successor.is_some(),
+            ..Change::default()
+        };
+        self.change(change, &granting, now_ms).await?;
         let last = self.keys().in_state(IssuingState::Spare).next().is_none();
         Ok(Distrusted { id: key.id.clone(), successor, certificates, last })
-    }
-
-    /// Tells every agent to renew, spread over a window.
-    pub(super) async fn tell_to_renew(
-        &self,
-        window_ms: i64,
-        now_ms: i64,
-    ) -> Result<i64, AuthorityError> {
-        let event = AgentEvent::RenewNow { window_ms, lineages: Vec::new() };
-        let body = serde_json::to_string(&event).unwrap_or_default();
-        let mut writing = self.0.store.write_at_once().await?;
-        let seq = writing.next_event().await?;
-        writing
-            .add_event(&Stored { seq, kind: "renew_now".to_owned(), body, at_ms: now_ms })
-            .await?;
-        writing.commit().await?;
-        self.tell(seq);
-        Ok(seq)
     }
 
     /// What the list of the root has to say now.

@@ -225,6 +225,7 @@ async fn read(
         head,
         hearers: Mutex::new(Hearers::default()),
         granting: tokio::sync::Mutex::new(()),
+        signing: Mutex::default(),
     })
 }
 

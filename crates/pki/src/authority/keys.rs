@@ -123,7 +123,7 @@ impl IssuingKey {
         IssuingRow {
             id: self.id.clone(),
             state: self.state,
-            spki: sha256(&self.authority.key.public_key()).to_vec(),
+            spki: self.spki_sha256().to_vec(),
             made_ms: self.made_ms,
             not_after_ms: self.not_after * 1000,
         }
@@ -148,9 +148,14 @@ impl IssuingKey {
         Ok(())
     }
 
-    /// SHA-256 of the key, lower-case hex: by which it is distrusted.
+    /// SHA-256 of the key: by which it is distrusted.
+    pub(super) fn spki_sha256(&self) -> [u8; 32] {
+        sha256(&self.authority.key.public_key())
+    }
+
+    /// The same, lower-case hex.
     pub(super) fn spki_hex(&self) -> String {
-        hex(&sha256(&self.authority.key.public_key()))
+        hex(&self.spki_sha256())
     }
 }
 

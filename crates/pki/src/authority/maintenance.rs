@@ -1,12 +1,12 @@
 //! What an Authority does by itself: lists made anew, the issuing key rolled over, old events and
 //! agents forgotten, and what the operator should know (`pki.md` sections 2, 11.4, 12, 16).
 
+use super::changing::Change;
 use super::keys::Keys;
 use super::rotating::Roots;
 use super::{Authority, AuthorityError, revoking};
-use crate::bundle::Bundle;
 use crate::ledger::Entry;
-use crate::store::{IssuingState, Stored};
+use crate::store::IssuingState;
 use std::sync::{Arc, PoisonError};
 
 const HOUR: i64 = 3_600_000;
@@ -54,6 +54,11 @@ impl Authority {
             self.noting_full(self.renew_crls(now_ms).await)?;
             self.noting_full(self.forget(now_ms).await)?;
             self.noting_full(self.end_grace(now_ms).await)?;
+            // What follows matters more than a file that the store can make anew.
+            if let Err(error) = self.keep_root_file() {
+                let sentence = format!("the file of the root cannot be kept: {error}");
+                raise("root_file", sentence);
+            }
             match self.noting_full(self.roll_over(now_ms).await)? {
                 Some(waits) => raise("rotation_blocked", waits),
                 None => self.noting_full(self.renew_bundle(now_ms).await)?,
@@ -168,23 +173,13 @@ impl Authority {
         former: IssuingState,
         now_ms: i64,
     ) -> Result<(), AuthorityError> {
-        let _granting = self.0.granting.lock().await;
-        let keys = self.keys();
-        let active = keys.active()?.id.clone();
-        let mut writing = self.0.store.write().await?;
-        for (key, state) in [(active.as_str(), former), (id, IssuingState::Active)] {
-            writing.set_issuing_state(key, state).await?;
-            let entry =
-                Entry { issuer: key, detail: state.as_str(), ..Entry::new("issuing", now_ms, "") };
-            writing.record(&entry).await?;
-        }
-        writing.commit().await?;
-        self.read_keys().await?;
-        if former == IssuingState::Distrusted {
-            // What signs bundles has to be under the new key before anybody hears of it.
-            *self.0.speaker.lock().await = None;
-        }
-        self.renew_bundle(now_ms).await
+        let granting = self.0.granting.lock().await;
+        let active = self.keys().active()?.id.clone();
+        let change = Change {
+            states: vec![(active, former), (id.to_owned(), IssuingState::Active)],
+            ..Change::default()
+        };
+        self.change(change, &granting, now_ms).await
     }
 
     /// Reads the issuing keys anew, after their states or their number changed.
@@ -193,49 +188,6 @@ impl Authority {
         let rows = self.0.store.issuing_keys().await?;
         let keys = Keys::read(&self.0.place, roots, &rows, self.0.key_passphrase.as_ref())?;
         *self.0.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
-        Ok(())
-    }
-
-    /// Makes the next bundle if what it has to say has changed, and tells of it.
-    pub(super) async fn renew_bundle(&self, now_ms: i64) -> Result<(), AuthorityError> {
-        let keys = self.keys();
-        let believed = keys.issuing.iter().filter(|key| key.state != IssuingState::Distrusted);
-        let distrusted = keys.in_state(IssuingState::Distrusted);
-        let mut bundle = Bundle {
-            trust_domain: self.0.trust_domain.to_string(),
-            epoch: self.0.epoch,
-            version: 0,
-            made_ms: now_ms,
-            roots: keys.roots.clone(),
-            issuing: believed.map(|key| key.authority.der.clone()).collect(),
-            cross: keys.cross.clone(),
-            distrusted: distrusted
-                .map(|key| key.spki_hex())
-                .chain(keys.distrusted.iter().cloned())
-                .collect(),
-            authority: self.0.addresses.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-        };
-        if let Some((_, body)) = self.0.store.bundle().await? {
-            let before = Bundle::read(body.as_bytes())
-                .map_err(|error| AuthorityError::Broken(error.to_string()))?;
-            // Without a port of its own, as when a command looks in, addresses stay what they were.
-            if bundle.authority.is_empty() {
-                bundle.authority.clone_from(&before.authority);
-            }
-            if bundle.says_the_same(&before) {
-                return Ok(());
-            }
-        }
-        let mut writing = self.0.store.write().await?;
-        bundle.version = writing.next_bundle().await?;
-        writing.add_bundle(bundle.version, &bundle.body(), now_ms).await?;
-        let seq = writing.next_event().await?;
-        let (kind, body) = ("bundle".to_owned(), bundle.version.to_string());
-        writing.add_event(&Stored { seq, kind, body, at_ms: now_ms }).await?;
-        let detail = bundle.version.to_string();
-        writing.record(&Entry { detail: &detail, ..Entry::new("bundle", now_ms, "") }).await?;
-        writing.commit().await?;
-        self.tell(seq);
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use crate::ledger::Entry;
 use crate::profile::Profile;
 use crate::store::{NewRevocation, RegistrationRow, Which, Writing};
 use crate::x509;
-use segwan_core::identity::IdentityError;
+use segwan_core::identity::{FOREIGN, IdentityError};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -179,9 +179,12 @@ impl Authority {
     fn sensible(&self, registration: &Registration) -> Result<(), AuthorityError> {
         let name = &registration.name;
         self.0.trust_domain.identity(name)?;
-        let reserved =
-            name.split('/').next().is_some_and(|first| matches!(first, "segwan" | "foreign"));
-        if reserved && registration.profile != Profile::Authority {
+        let reserved = match name.split('/').next() {
+            Some(FOREIGN) => true,
+            Some("segwan") => registration.profile != Profile::Authority,
+            _ => false,
+        };
+        if reserved {
             return Err(IdentityError::Name(name.clone()).into());
         }
         let refused = |why: String| Err(AuthorityError::Registration { name: name.clone(), why });

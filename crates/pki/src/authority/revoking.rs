@@ -250,14 +250,14 @@ async fn revoke_all(
     let seq = writing.next_event().await?;
     for victim in victims {
         writing.revoke(victim, reason.as_str(), seq, now_ms).await?;
-        let entry = Entry {
-            issuer: &victim.issuer,
-            serial: &victim.serial,
-            detail: reason.as_str(),
-            ..Entry::new("revoked", now_ms, &victim.name)
-        };
-        writing.record(&entry).await?;
     }
+    let entries = victims.iter().map(|victim| Entry {
+        issuer: &victim.issuer,
+        serial: &victim.serial,
+        detail: reason.as_str(),
+        ..Entry::new("revoked", now_ms, &victim.name)
+    });
+    writing.record_all(&entries.collect::<Vec<_>>()).await?;
     for spki in denied.iter().filter(|spki| !spki.is_empty()) {
         writing.deny_key(spki, reason.as_str(), now_ms).await?;
     }

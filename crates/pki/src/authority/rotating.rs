@@ -4,8 +4,9 @@
 //! The state is in the store, so it survives a restart and is in every backup. The keys of both
 //! roots stay with the operator: what they signed is brought here.
 
+use super::changing::Change;
 use super::custody::root_id;
-use super::keys::Keys;
+use super::keys::{IssuingKey, Keys, certificate};
 use super::maintenance::STALE_AFTER;
 use super::{Authority, AuthorityError};
 use crate::api;
@@ -16,10 +17,11 @@ use crate::directory::{DirectoryError, pem_of, sync, write_private};
 use crate::key::{hex, sha256};
 use crate::ledger::Entry;
 use crate::lint::{self, MeantAuthority, Standing};
-use crate::store::{AgentRow, IssuingState, Store};
+use crate::store::{AgentRow, IssuingState, Store, Writing};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 /// In how long everybody renews under the new root, milliseconds (`rotation_window`).
 pub const ROTATION_WINDOW: i64 = 3_600_000;
@@ -92,6 +94,13 @@ impl Roots {
             }),
             None => Ok(Self { roots: vec![api::text(first)], ..Self::default() }),
         }
+    }
+
+    /// Puts them into the store.
+    pub(super) async fn keep(&self, writing: &mut Writing) -> Result<(), AuthorityError> {
+        let text = serde_json::to_string(self)
+            .map_err(|_| AuthorityError::Broken("the roots cannot be written".to_owned()))?;
+        Ok(writing.set_meta(ROOTS, &text).await?)
     }
 
     pub(super) fn believed(&self) -> Result<Believed, AuthorityError> {
@@ -194,6 +203,7 @@ impl Authority {
         cross: Option<&[u8]>,
         now_ms: i64,
     ) -> Result<Rotation, AuthorityError> {
+        let granting = self.0.granting.lock().await;
         let mut roots = self.roots().await?;
         if roots.step != Step::Steady {
             return Err(refused(format!("a rotation is under way: {}", roots.step.as_str())));
@@ -223,10 +233,14 @@ impl Authority {
         if root_id(new)? == root_id(&present)? {
             return Err(refused("the new root has the key of the present one"));
         }
+        if self.is_withdrawn(&roots, &read.public_key)? {
+            return Err(refused("the new root has a key that is believed no more"));
+        }
         roots.roots = vec![api::text(&present), api::text(new)];
         // What joins a root of earlier is of no use to anybody who slept through two rotations.
         roots.cross = cross.map(api::text).into_iter().collect();
-        self.step(roots, Step::Prepared, &[], now_ms).await?;
+        let change = stepped(roots, Step::Prepared, &[], now_ms);
+        self.change(change, &granting, now_ms).await?;
         self.rotation(now_ms).await
     }
 
@@ -242,6 +256,7 @@ impl Authority {
         window_ms: i64,
         now_ms: i64,
     ) -> Result<Stepped, AuthorityError> {
+        let granting = self.0.granting.lock().await;
         let mut rotation = self.rotation(now_ms).await?;
         let follows = matches!(
             (rotation.step, to),
@@ -261,12 +276,22 @@ impl Authority {
         }
         let mut roots = self.roots().await?;
         match to {
-            Step::Active => self.sign_under_the_new_root(&mut roots, without, now_ms).await?,
-            Step::Tainted => {
-                self.step(roots, Step::Tainted, without, now_ms).await?;
-                self.tell_to_renew(window_ms, now_ms).await?;
+            Step::Active => {
+                let states = self.under_the_new_root(&mut roots)?;
+                let step = stepped(roots, Step::Active, without, now_ms);
+                let change = Change { states, speaks_anew: true, ..step };
+                self.change(change, &granting, now_ms).await?;
             }
-            Step::Steady | Step::Prepared => self.retire(roots, without, None, now_ms).await?,
+            Step::Tainted => {
+                let step = stepped(roots, Step::Tainted, without, now_ms);
+                let change = Change { renew_within: Some(window_ms), ..step };
+                self.change(change, &granting, now_ms).await?;
+            }
+            Step::Steady | Step::Prepared => {
+                let change = self.retired(roots, without, now_ms)?;
+                self.change(change, &granting, now_ms).await?;
+                self.root_is_another();
+            }
         }
         Ok(Stepped::Done(self.rotation(now_ms).await?))
     }
@@ -283,6 +308,7 @@ impl Authority {
         window_ms: i64,
         now_ms: i64,
     ) -> Result<Vec<AgentRow>, AuthorityError> {
+        let granting = self.0.granting.lock().await;
         let rotation = self.rotation(now_ms).await?;
         if rotation.step != Step::Prepared {
             return Err(refused("no new root was prepared"));
@@ -293,10 +319,20 @@ impl Authority {
         let mut roots = self.roots().await?;
         // Nothing by the lost root is believed, its word for the new one least of all.
         roots.cross.clear();
-        self.sign_under_the_new_root(&mut roots, &[], now_ms).await?;
-        let until = (grace_ms > 0).then_some(now_ms + grace_ms);
-        self.retire(self.roots().await?, &[], until, now_ms).await?;
-        self.tell_to_renew(window_ms, now_ms).await?;
+        let states = self.under_the_new_root(&mut roots)?;
+        let mut change = if grace_ms > 0 {
+            roots.until_ms = Some(now_ms.saturating_add(grace_ms));
+            stepped(roots, Step::Tainted, &[], now_ms)
+        } else {
+            self.retired(roots, &[], now_ms)?
+        };
+        // Of a key that is distrusted already it is not said again that it retires.
+        let named: BTreeSet<_> = change.states.iter().map(|(id, _)| id.clone()).collect();
+        change.states.extend(states.into_iter().filter(|(id, _)| !named.contains(id)));
+        change.entries.push(Entry { detail: "compromised", ..Entry::new("rotation", now_ms, "") });
+        (change.renew_within, change.speaks_anew) = (Some(window_ms), true);
+        self.change(change, &granting, now_ms).await?;
+        self.root_is_another();
         Ok(rotation.missing.into_iter().chain(rotation.stale).collect())
     }
 
@@ -318,48 +354,46 @@ impl Authority {
 
     /// Ends what a grace has left of a root, once it is over.
     pub(super) async fn end_grace(&self, now_ms: i64) -> Result<(), AuthorityError> {
+        let granting = self.0.granting.lock().await;
         let roots = self.roots().await?;
-        match roots.until_ms {
-            Some(until) if until <= now_ms => self.retire(roots, &[], None, now_ms).await,
-            _ => Ok(()),
+        if roots.until_ms.is_none_or(|until| until > now_ms) {
+            return Ok(());
         }
-    }
-
-    /// The issuing key under the new root takes over, and the new root stands first.
-    async fn sign_under_the_new_root(
-        &self,
-        roots: &mut Roots,
-        without: &[String],
-        now_ms: i64,
-    ) -> Result<(), AuthorityError> {
-        let keys = self.keys();
-        let incoming = keys.roots.last().cloned().unwrap_or_default();
-        // The key first: both roots are believed already, so a crash in between leaves an Authority
-        // that works, and the same command goes on from there.
-        if keys.active()?.root != incoming {
-            let spare = keys.in_state(IssuingState::Spare).find(|key| key.root == incoming);
-            let spare =
-                spare.ok_or_else(|| refused("no issuing certificate is under the new root"))?;
-            self.activate(&spare.id, IssuingState::Retiring, now_ms).await?;
-        }
-        roots.roots.reverse();
-        self.step(roots.clone(), Step::Active, without, now_ms).await?;
-        *self.0.speaker.lock().await = None;
+        let change = self.retired(roots, &[], now_ms)?;
+        self.change(change, &granting, now_ms).await?;
+        self.root_is_another();
         Ok(())
     }
 
-    /// The old root is believed no more, nor is anything under it. With `until` that waits.
-    async fn retire(
+    /// The new root stands first, and the issuing key under it takes over: what becomes of which.
+    fn under_the_new_root(
+        &self,
+        roots: &mut Roots,
+    ) -> Result<Vec<(String, IssuingState)>, AuthorityError> {
+        let keys = self.keys();
+        let incoming = keys.roots.last().cloned().unwrap_or_default();
+        roots.roots.reverse();
+        let active = keys.active()?;
+        // An Authority whose certificate had ended signs under the new root already.
+        if active.root == incoming {
+            return Ok(Vec::new());
+        }
+        let spare = keys.in_state(IssuingState::Spare).find(|key| key.root == incoming);
+        let spare = spare.ok_or_else(|| refused("no issuing certificate is under the new root"))?;
+        Ok(vec![
+            (active.id.clone(), IssuingState::Retiring),
+            (spare.id.clone(), IssuingState::Active),
+        ])
+    }
+
+    /// The old root is believed no more, nor is anything under it.
+    fn retired<'a>(
         &self,
         mut roots: Roots,
-        without: &[String],
-        until: Option<i64>,
+        without: &'a [String],
         now_ms: i64,
-    ) -> Result<(), AuthorityError> {
-        roots.until_ms = until;
-        if until.is_some() {
-            return self.step(roots, Step::Tainted, without, now_ms).await;
-        }
+    ) -> Result<Change<'a>, AuthorityError> {
+        roots.until_ms = None;
         let gone: Vec<_> = roots.roots.drain(1..).collect();
         for text in gone {
             let der = api::der(&text, 8 * 1024).unwrap_or_default();
@@ -371,37 +405,42 @@ impl Authority {
         roots.distrusted.retain(|(_, end_ms)| *end_ms > now_ms);
         let own = roots.believed()?.roots.into_iter().next().unwrap_or_default();
         let keys = self.keys();
-        let under_others = keys.issuing.iter().filter(|key| key.root != own);
-        let mut writing = self.0.store.write_at_once().await?;
-        for key in under_others {
-            writing.set_issuing_state(&key.id, IssuingState::Distrusted).await?;
-        }
-        writing.commit().await?;
-        replace(&self.0.place.join("root.pem"), &own)?;
-        self.step(roots, Step::Steady, without, now_ms).await
+        let falls =
+            |key: &&Arc<IssuingKey>| key.root != own && key.state != IssuingState::Distrusted;
+        let fallen = keys.issuing.iter().filter(falls);
+        let states = fallen.map(|key| (key.id.clone(), IssuingState::Distrusted)).collect();
+        Ok(Change { states, ..stepped(roots, Step::Steady, without, now_ms) })
     }
 
-    /// Makes a step durable, and tells of it.
-    async fn step(
-        &self,
-        mut roots: Roots,
-        step: Step,
-        without: &[String],
-        now_ms: i64,
-    ) -> Result<(), AuthorityError> {
-        (roots.step, roots.since_ms) = (step, now_ms);
-        let text = serde_json::to_string(&roots).unwrap_or_default();
-        let mut writing = self.0.store.write_at_once().await?;
-        writing.set_meta(ROOTS, &text).await?;
-        let detail = step.as_str();
-        writing.record(&Entry { detail, ..Entry::new("rotation", now_ms, "") }).await?;
-        for name in without {
-            let entry = Entry { detail: "forced", ..Entry::new("rotation", now_ms, name) };
-            writing.record(&entry).await?;
+    /// The step is made whatever becomes of the file: maintenance tries again, and says why it fails.
+    fn root_is_another(&self) {
+        let _ = self.keep_root_file();
+    }
+
+    /// Puts the Authority's own root into its file, where that holds one which is believed no more.
+    /// The store says which roots there are; a start after a power loss ends what is left to do.
+    pub(super) fn keep_root_file(&self) -> Result<(), AuthorityError> {
+        let path = self.0.place.join("root.pem");
+        let keys = self.keys();
+        if keys.roots.contains(&certificate(&path)?) {
+            return Ok(());
         }
-        writing.commit().await?;
-        self.read_keys().await?;
-        self.renew_bundle(now_ms).await
+        match keys.roots.first() {
+            Some(own) => replace(&path, own),
+            None => Err(AuthorityError::Broken("no root is believed".to_owned())),
+        }
+    }
+
+    /// Whether a key was a root's or an issuing one's of which belief has ended. Agents would refuse
+    /// whatever is under it.
+    fn is_withdrawn(&self, roots: &Roots, public_key: &[u8]) -> Result<bool, AuthorityError> {
+        let (spki, keys) = (hex(&sha256(public_key)), self.keys());
+        let mut distrusted = keys.in_state(IssuingState::Distrusted);
+        let former = roots.believed()?.former;
+        let mut former = former.iter().filter_map(|der| Certificate::read(der).ok());
+        Ok(roots.distrusted.iter().any(|(key, _)| *key == spki)
+            || distrusted.any(|key| key.spki_hex() == spki)
+            || former.any(|root| root.public_key == public_key))
     }
 
     async fn roots(&self) -> Result<Roots, AuthorityError> {
@@ -420,6 +459,15 @@ impl Authority {
         }
         Ok(true)
     }
+}
+
+/// The roots after a step, with its lines in the ledger.
+fn stepped(mut roots: Roots, step: Step, without: &[String], now_ms: i64) -> Change<'_> {
+    (roots.step, roots.since_ms) = (step, now_ms);
+    let mut entries = vec![Entry { detail: step.as_str(), ..Entry::new("rotation", now_ms, "") }];
+    let forced = |name| Entry { detail: "forced", ..Entry::new("rotation", now_ms, name) };
+    entries.extend(without.iter().map(|name| forced(name.as_str())));
+    Change { roots: Some(roots), entries, ..Change::default() }
 }
 
 impl Keys {

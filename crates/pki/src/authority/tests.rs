@@ -294,6 +294,13 @@ async fn a_name_keeps_its_profile_and_reserved_names_are_refused() {
         name.clone_into(&mut registration.name);
         assert!(world.authority.register(&registration, NOW).await.is_err(), "{name}");
     }
+    // PKI-72: names of whom a foreign authority vouches for are handed out to nobody.
+    for profile in [Profile::Client, Profile::Service, Profile::Peer, Profile::Authority] {
+        for name in ["foreign", "foreign/plant/press-7"] {
+            let registration = Registration::new(name, profile);
+            assert!(world.authority.register(&registration, NOW).await.is_err(), "{name}");
+        }
+    }
     let token =
         world.authority.mint_token("nobody", Vec::new(), Duration::from_secs(60), NOW).await;
     assert!(matches!(token, Err(AuthorityError::NotRegistered(_))));

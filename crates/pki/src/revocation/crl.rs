@@ -144,6 +144,16 @@ impl Crl {
     ) -> Result<Accepted, CrlError> {
         let crl = Self::read(der)?;
         crl.check_issuer(issuers)?;
+        crl.follow(installed, now_ms)
+    }
+
+    /// Takes the place of the one `installed`, if it is newer and not from the future; who signed it
+    /// is not asked. For a list whose issuer is known by what a peer shows, and by nothing before.
+    ///
+    /// # Errors
+    /// At the first rule that it breaks; then the installed one stays in force.
+    pub fn follow(self, installed: Option<&Self>, now_ms: i64) -> Result<Accepted, CrlError> {
+        let crl = self;
         let ahead = crl.this_update_ms.saturating_sub(now_ms);
         if ahead > SKEW_MS {
             return Err(CrlError::Future(ahead));

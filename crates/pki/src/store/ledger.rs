@@ -60,23 +60,31 @@ impl Store {
 impl Writing {
     /// Appends to the ledger, in the same transaction as what it records.
     pub(crate) async fn record(&mut self, entry: &Entry<'_>) -> Result<(), StoreError> {
+        self.record_all(std::slice::from_ref(entry)).await
+    }
+
+    /// As [`record`](Self::record), several in their order, with one look at the end of the ledger.
+    pub(crate) async fn record_all(&mut self, entries: &[Entry<'_>]) -> Result<(), StoreError> {
         let last = sqlx::query("SELECT seq, hash FROM ledger ORDER BY seq DESC LIMIT 1")
             .fetch_optional(&mut *self.0)
             .await?;
-        let (seq, prev): (i64, Vec<u8>) = match last {
+        let (mut seq, mut last): (i64, Vec<u8>) = match last {
             Some(row) => (row.try_get(0)?, row.try_get(1)?),
             None => (0, vec![0; 32]),
         };
-        let line = Line::after(seq, prev, entry);
-        sqlx::query("INSERT INTO ledger (seq, entry, prev, hash) VALUES ($1, $2, $3, $4)")
-            .bind(line.seq)
-            .bind(&line.entry)
-            .bind(&line.prev)
-            .bind(&line.hash)
-            .execute(&mut *self.0)
-            .await?;
+        for entry in entries {
+            let line = Line::after(seq, last, entry);
+            sqlx::query("INSERT INTO ledger (seq, entry, prev, hash) VALUES ($1, $2, $3, $4)")
+                .bind(line.seq)
+                .bind(&line.entry)
+                .bind(&line.prev)
+                .bind(&line.hash)
+                .execute(&mut *self.0)
+                .await?;
+            (seq, last) = (line.seq, line.hash);
+        }
         // By it a ledger is known whose end was cut off.
-        let head = format!("{} {}", line.seq, crate::key::hex(&line.hash));
+        let head = format!("{seq} {}", crate::key::hex(&last));
         self.set_meta(HEAD, &head).await
     }
 }

@@ -4,11 +4,14 @@ use super::{Store, StoreError};
 use crate::key::{hex, sha256};
 use sqlx::Row;
 
-const STEPS: [(i64, &str); 2] =
-    [(1, include_str!("0001.sqlite.sql")), (2, include_str!("0002.sqlite.sql"))];
+const STEPS: [(i64, &str); 3] = [
+    (1, include_str!("0001.sqlite.sql")),
+    (2, include_str!("0002.sqlite.sql")),
+    (3, include_str!("0003.sqlite.sql")),
+];
 
 /// The schema of this build.
-pub(super) const NEWEST: i64 = 2;
+pub(super) const NEWEST: i64 = 3;
 
 impl Store {
     /// Brings the database to the schema of this build.

@@ -101,8 +101,8 @@ impl<R: Read> Files<R> {
     pub(super) fn next(&mut self) -> Result<Option<(String, u64)>, String> {
         let mut head = [0; BLOCK];
         self.from.read_exact(&mut head).map_err(|_| "it ends early".to_owned())?;
-        if head.iter().all(|byte| *byte == 0) {
-            return Ok(None);
+        if head == [0; BLOCK] {
+            return self.end().map(|()| None);
         }
         let field = |from: usize, to: usize| {
             let bytes = head.get(from..to).unwrap_or_default();
@@ -117,16 +117,34 @@ impl<R: Read> Files<R> {
         Ok(Some((name.to_owned(), size)))
     }
 
+    /// After the first block of zeros comes the second, and nothing more: what no manifest names is
+    /// no part of a backup.
+    fn end(&mut self) -> Result<(), String> {
+        let mut rest = Vec::new();
+        let most = BLOCK as u64 + 1;
+        let read = (&mut self.from).take(most).read_to_end(&mut rest);
+        read.map_err(|error| error.to_string())?;
+        if rest == [0; BLOCK] {
+            return Ok(());
+        }
+        Err(if rest.len() < BLOCK { "it ends early" } else { "bytes stand behind its end" }
+            .to_owned())
+    }
+
     /// The content of the file that [`next`](Self::next) gave, with what fills its last block.
     pub(super) fn content(&mut self, size: u64, to: &mut impl Write) -> std::io::Result<()> {
         let copied = std::io::copy(&mut (&mut self.from).take(size), to)?;
         let over = size % BLOCK as u64;
         let filling = if over > 0 { BLOCK as u64 - over } else { 0 };
-        let filled = std::io::copy(&mut (&mut self.from).take(filling), &mut std::io::sink())?;
-        if copied == size && filled == filling {
-            return Ok(());
+        let mut filled = Vec::new();
+        (&mut self.from).take(filling).read_to_end(&mut filled)?;
+        if copied != size || filled.len() as u64 != filling {
+            return Err(std::io::Error::other("the archive ends early"));
         }
-        Err(std::io::Error::other("the archive ends early"))
+        if filled.iter().any(|byte| *byte != 0) {
+            return Err(std::io::Error::other("bytes stand behind the end of a file in it"));
+        }
+        Ok(())
     }
 }
 

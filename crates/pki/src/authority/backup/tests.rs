@@ -143,20 +143,29 @@ async fn a_restore_that_is_refused_writes_nothing() {
     // A changed manifest, a changed file, one byte of any block, a cut.
     let whole = std::fs::read(&file).unwrap();
     let changed = folder.path().join("changed.tar");
-    let text = String::from_utf8_lossy(&whole).into_owned();
-    let said = text.find("\"epoch\":1").unwrap() + 8;
-    let mut places: Vec<usize> = (0..whole.len() - 1024).step_by(whole.len() / 40).collect();
-    places.push(said);
+    let said = whole.windows(9).position(|text| text == b"\"epoch\":1").unwrap() + 8;
+    let mut places: Vec<usize> = (0..whole.len()).step_by(whole.len() / 40).collect();
+    // The filling of the last file, and both blocks at the end.
+    places.extend([said, whole.len() - 1025, whole.len() - 1024, whole.len() - 1]);
     for at in places {
         let mut bytes = whole.clone();
         bytes[at] ^= 1;
-        // What fills the last block of a file says nothing.
-        if whole[at] == 0 && at % 512 > 0 && text.as_bytes().get(at) == Some(&0) {
-            continue;
-        }
         std::fs::write(&changed, &bytes).unwrap();
         let sentence = refused(&changed, &passphrase(), &state).await;
         assert!(!sentence.is_empty() && !state.exists(), "byte {at}");
+    }
+    // Something behind the end, and less than the end.
+    for more in [&b"x"[..], &[0; 1], &[0; 512], &whole] {
+        std::fs::write(&changed, [&whole, more].concat()).unwrap();
+        let sentence = refused(&changed, &passphrase(), &state).await;
+        assert!(sentence.ends_with("bytes stand behind its end"), "{sentence}");
+        assert!(!state.exists());
+        assert!(verify(&changed, &passphrase(), NOW + HOUR).await.is_err());
+    }
+    for less in [1, 512, 513, 1024] {
+        std::fs::write(&changed, &whole[..whole.len() - less]).unwrap();
+        let sentence = refused(&changed, &passphrase(), &state).await;
+        assert!(sentence.ends_with("it ends early"), "{sentence}");
     }
     std::fs::write(&changed, &whole[..whole.len() / 2]).unwrap();
     refused(&changed, &passphrase(), &state).await;

@@ -37,7 +37,7 @@ async fn a_store_of_the_first_schema_is_brought_forward_and_a_newer_one_is_refus
     let world = World::new().await;
     let (active, spare) = {
         let keys = world.authority.keys();
-        let spare = keys.in_state(crate::store::IssuingState::Spare).next().unwrap().id.clone();
+        let spare = keys.in_state(IssuingState::Spare).next().unwrap().id.clone();
         (keys.active().unwrap().id.clone(), spare)
     };
     let (_parent, path) = world.reopen().await;
@@ -62,12 +62,12 @@ async fn a_store_of_the_first_schema_is_brought_forward_and_a_newer_one_is_refus
     }
     let store = store(&path).await;
     let mut writing = store.write().await.unwrap();
-    writing.set_meta("schema", "3").await.unwrap();
+    writing.set_meta("schema", "4").await.unwrap();
     writing.commit().await.unwrap();
     store.close().await;
     let state = StateDir::open(&path).unwrap();
     let refused = Authority::open(&state, &options(), NOW).await.err().unwrap();
-    let expected = "the Authority's store has the schema 3; this build knows 2";
+    let expected = "the Authority's store has the schema 4; this build knows 3";
     assert_eq!(refused.to_string(), expected);
 }
 

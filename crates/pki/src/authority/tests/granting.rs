@@ -16,7 +16,10 @@ fn serial_of(issued: &Issued) -> [u8; 16] {
 #[tokio::test]
 async fn a_serial_number_that_was_used_is_drawn_again_and_three_in_a_row_end_signing() {
     let world = World::new().await;
+    let before = world.authority.signing();
     let first = world.authority.issue_local("orders", &csr(), NOW).await.unwrap();
+    let after = world.authority.signing();
+    assert!(after.count > before.count && after.took > before.took, "{after:?}");
     let used = serial_of(&first);
     // Drawn from the end.
     drawing::with(vec![[0x55; 16], used, used]);

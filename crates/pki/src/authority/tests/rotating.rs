@@ -224,7 +224,11 @@ async fn under_an_expelled_root_only_what_is_recorded_renews() {
     let renewed = world.authority.renew(&node.chain[0], &csr(), NOW + HOUR / 30).await.unwrap();
     let at = (NOW + HOUR / 30) / 1000;
     crate::x509::verify_chain(&renewed.chain, &bundle.roots[0], false, at).unwrap();
-    assert_eq!(world.authority.renewal_roots().len(), 2);
+    let anchors = world.authority.anchors();
+    assert_eq!(anchors.believed, [new.certificate().to_vec()]);
+    assert_eq!(anchors.former, [old.certificate().to_vec()]);
+    // Active and spare of the lost root.
+    assert_eq!(anchors.distrusted.len(), 2);
 }
 
 // PKI-49: with a grace the old root is believed for so long.
@@ -261,4 +265,148 @@ async fn a_new_root_that_breaks_a_rule_is_not_taken() {
     assert!(again.ends_with("has the key of the present one"), "{again}");
     assert_eq!(world.authority.rotation(NOW).await.unwrap().step, Step::Steady);
     world.authority.prepare_root(new.certificate(), Some(&cross), NOW).await.unwrap();
+}
+
+// A root of before, whose key somebody else may have, does not come back.
+#[tokio::test]
+async fn a_root_that_was_expelled_is_not_taken_again() {
+    let world = World::new().await;
+    let old = world.authority.root();
+    let (new, _) = second(&world);
+    world.authority.prepare_root(new.certificate(), None, NOW).await.unwrap();
+    issuing_under(&world, &new, NOW).await;
+    world.authority.expel_root(0, EXPULSION_WINDOW, NOW).await.unwrap();
+    let again = world.authority.prepare_root(&old, None, NOW).await.unwrap_err().to_string();
+    assert!(again.ends_with("has a key that is believed no more"), "{again}");
+    assert_eq!(world.authority.rotation(NOW).await.unwrap().step, Step::Steady);
+}
+
+// The file of the root says nothing that the store does not: what is due is done without it.
+#[tokio::test]
+async fn a_broken_root_file_is_an_alarm_and_ends_no_maintenance() {
+    let world = World::new().await;
+    let (new, _) = second(&world);
+    world.authority.prepare_root(new.certificate(), None, NOW).await.unwrap();
+    issuing_under(&world, &new, NOW).await;
+    world.authority.expel_root(HOUR / 6, EXPULSION_WINDOW, NOW).await.unwrap();
+    let raised = async |now| {
+        let alarms = world.authority.maintain(now).await.unwrap();
+        alarms.into_iter().find(|alarm| alarm.word == "root_file")
+    };
+    assert_eq!(raised(NOW).await, None);
+    let path = world.authority.place().join("root.pem");
+    let before = std::fs::read(&path).unwrap();
+    std::fs::write(&path, "no certificate").unwrap();
+    let alarm = raised(NOW + HOUR / 6).await.unwrap();
+    assert!(alarm.sentence.contains("root.pem holds no certificate"), "{}", alarm.sentence);
+    assert_eq!(world.authority.rotation(NOW).await.unwrap().roots.len(), 1);
+    std::fs::write(&path, before).unwrap();
+    assert_eq!(raised(NOW + HOUR / 6).await, None);
+}
+
+/// What an Authority believes, what it has told, and the file of its root.
+async fn held(authority: &Authority, path: &std::path::Path) -> Vec<String> {
+    let rotation = authority.rotation(NOW).await.unwrap();
+    let keys = authority.issuing(NOW).await.unwrap();
+    let (version, body) = authority.0.store.bundle().await.unwrap().unwrap();
+    let last = authority.last_event();
+    let event = authority.0.store.event(last).await.unwrap().unwrap();
+    let lines = authority.verify_ledger().await.unwrap();
+    let file = std::fs::read_to_string(path.join("authority/root.pem")).unwrap();
+    let mut held = vec![
+        format!("{} {} {:?}", rotation.step.as_str(), rotation.since_ms, rotation.roots),
+        format!("{version} {body}"),
+        format!("{last} {} {}", event.kind, event.body),
+        format!("{lines} {file}"),
+    ];
+    held.extend(keys.iter().map(|key| format!("{} {}", key.id, key.state)));
+    held
+}
+
+/// What is done while the power may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Deed {
+    Activate,
+    Taint,
+    Retire,
+    Expel,
+    ExpelLater,
+    EndGrace,
+    Distrust,
+}
+
+impl Deed {
+    async fn on(self, authority: &Authority) {
+        let next = async |to| {
+            let done = authority.next_step(to, &[], ROTATION_WINDOW, NOW).await.unwrap();
+            assert!(matches!(done, Stepped::Done(_)), "{done:?}");
+        };
+        match self {
+            Self::Activate => next(Step::Active).await,
+            Self::Taint => next(Step::Tainted).await,
+            Self::Retire => next(Step::Steady).await,
+            Self::Expel => drop(authority.expel_root(0, EXPULSION_WINDOW, NOW).await.unwrap()),
+            Self::ExpelLater => drop(authority.expel_root(1, EXPULSION_WINDOW, NOW).await.unwrap()),
+            Self::EndGrace => drop(authority.maintain(NOW + 1).await.unwrap()),
+            Self::Distrust => {
+                let signs = authority.signing_key().unwrap();
+                drop(authority.distrust_issuing(&signs, NOW).await.unwrap());
+            }
+        }
+    }
+
+    /// What comes before it.
+    fn after(self) -> &'static [Self] {
+        match self {
+            Self::Activate | Self::Expel | Self::ExpelLater | Self::Distrust => &[],
+            Self::Taint => &[Self::Activate],
+            Self::Retire => &[Self::Activate, Self::Taint],
+            Self::EndGrace => &[Self::ExpelLater],
+        }
+    }
+}
+
+// PKI-48, PKI-49, PKI-52: no half of a step is ever found, whenever the power goes.
+#[tokio::test]
+async fn a_power_loss_in_a_step_leaves_what_was_before_or_what_is_after() {
+    for deed in [
+        Deed::Activate,
+        Deed::Taint,
+        Deed::Retire,
+        Deed::Expel,
+        Deed::ExpelLater,
+        Deed::EndGrace,
+        Deed::Distrust,
+    ] {
+        let world = World::new().await;
+        let (new, cross) = second(&world);
+        world.authority.prepare_root(new.certificate(), Some(&cross), NOW).await.unwrap();
+        issuing_under(&world, &new, NOW).await;
+        // It signs bundles, as where somebody listens.
+        world.authority.bundle(NOW).await.unwrap();
+        for earlier in deed.after() {
+            earlier.on(&world.authority).await;
+        }
+        let (path, parent) = (world.state.path(), tempfile::tempdir().unwrap());
+        let before = held(&world.authority, path).await;
+        crate::watching::begin(path, parent.path());
+        deed.on(&world.authority).await;
+        let copies = crate::watching::end();
+        let after = held(&world.authority, path).await;
+        assert_ne!(before, after, "{deed:?}");
+        let (mut earlier, mut later) = (0, 0);
+        for copy in &copies {
+            let state = StateDir::open(copy).unwrap();
+            let authority = Authority::open(&state, &options(), NOW).await.unwrap();
+            let found = held(&authority, copy).await;
+            assert!(found == before || found == after, "{deed:?} {}: {found:#?}", copy.display());
+            earlier += usize::from(found == before);
+            later += usize::from(found == after);
+            authority.issue_local("orders", &csr(), NOW).await.unwrap();
+            authority.bundle(NOW).await.unwrap();
+            authority.verify_ledger().await.unwrap();
+            authority.close().await;
+        }
+        assert!(earlier > 0 && later > 0, "{deed:?}: {earlier} before, {later} after");
+    }
 }
