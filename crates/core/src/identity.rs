@@ -128,6 +128,12 @@ impl Identity {
         }
     }
 
+    /// Whether it is a name for whom a foreign authority vouches: `foreign/…`.
+    #[must_use]
+    pub fn is_foreign(&self) -> bool {
+        self.path().is_some_and(|path| path.split('/').next() == Some(FOREIGN))
+    }
+
     /// The last segment: what people call it.
     #[must_use]
     pub fn last(&self) -> &str {
@@ -158,6 +164,56 @@ impl fmt::Display for Identity {
     }
 }
 
+/// First segment of the names of whom a foreign authority vouches for; no Authority hands it out.
+pub const FOREIGN: &str = "foreign";
+
+/// The names that one foreign authority may speak for: `spiffe://TRUST-DOMAIN/foreign/NAME/` and
+/// what is below it. It makes no other identity, so whoever names peers by it cannot name one of
+/// ours (`pki.md` section 17).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ForeignRealm {
+    domain: TrustDomain,
+    name: Box<str>,
+}
+
+impl ForeignRealm {
+    /// The names below `foreign/NAME/`.
+    ///
+    /// # Errors
+    /// If `name` is not one segment of a path.
+    pub fn new(domain: &TrustDomain, name: &str) -> Result<Self, IdentityError> {
+        domain.identity(name)?;
+        if name.contains('/') {
+            return Err(IdentityError::Name(name.to_owned()));
+        }
+        Ok(Self { domain: domain.clone(), name: name.into() })
+    }
+
+    /// What the foreign authority is called here.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The identity `foreign/NAME/REST`.
+    ///
+    /// # Errors
+    /// If that is no name.
+    pub fn identity(&self, rest: &str) -> Result<Identity, IdentityError> {
+        self.domain.identity(&format!("{FOREIGN}/{}/{rest}", self.name))
+    }
+
+    /// Whether an identity is one of these.
+    #[must_use]
+    pub fn holds(&self, identity: &Identity) -> bool {
+        let rest = || {
+            let rest = identity.path()?.strip_prefix(FOREIGN)?.strip_prefix('/')?;
+            rest.strip_prefix(&*self.name)?.strip_prefix('/')
+        };
+        identity.trust_domain() == Some(self.domain.as_str()) && rest().is_some()
+    }
+}
+
 /// One or more segments of unreserved characters, none empty, `.` or `..`.
 fn is_path(path: &str) -> bool {
     let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
@@ -172,6 +228,27 @@ fn is_path(path: &str) -> bool {
 pub struct Peer {
     identity: Identity,
     certificate: CertificateFacts,
+    issued_under: Vec<IssuedUnder>,
+    extensions: Vec<Extension>,
+    supposed_role: Option<String>,
+}
+
+/// An extension of a certificate that verification does not read, such as one that names a role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extension {
+    /// Object identifier, as numbers joined by dots.
+    pub oid: String,
+    /// Its value, whatever that is; cut where it is longer than any role.
+    pub value: Vec<u8>,
+}
+
+/// An issuing certificate between a peer's and the root, by what a revocation would name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuedUnder {
+    /// Key identifier, in lower-case hex, of the certificate that did issue it.
+    pub issuer_key: String,
+    /// Its serial number.
+    pub serial: Vec<u8>,
 }
 
 /// What is kept of a verified certificate, for policies and the audit log.
@@ -197,7 +274,45 @@ impl Peer {
     /// A peer that a finished handshake proved.
     #[must_use]
     pub fn authenticated(identity: Identity, certificate: CertificateFacts) -> Self {
-        Self { identity, certificate }
+        let (issued_under, extensions) = (Vec::new(), Vec::new());
+        Self { identity, certificate, issued_under, extensions, supposed_role: None }
+    }
+
+    /// With the issuing certificates of the verified path, the root not among them: the one that
+    /// issued its own first.
+    #[must_use]
+    pub fn with_issued_under(self, issued_under: Vec<IssuedUnder>) -> Self {
+        Self { issued_under, ..self }
+    }
+
+    /// With the extensions of its certificate that nobody read, in their order.
+    #[must_use]
+    pub fn with_extensions(self, extensions: Vec<Extension>) -> Self {
+        Self { extensions, ..self }
+    }
+
+    /// With a role that an operator supposes for it; it counts instead of what a certificate says.
+    #[must_use]
+    pub fn supposing_role(self, role: Option<String>) -> Self {
+        Self { supposed_role: role, ..self }
+    }
+
+    /// The issuing certificates of its path, the root not among them.
+    #[must_use]
+    pub fn issued_under(&self) -> &[IssuedUnder] {
+        &self.issued_under
+    }
+
+    /// The extensions of its certificate that nobody read.
+    #[must_use]
+    pub fn extensions(&self) -> &[Extension] {
+        &self.extensions
+    }
+
+    /// The role that an operator supposes for it.
+    #[must_use]
+    pub fn supposed_role(&self) -> Option<&str> {
+        self.supposed_role.as_deref()
     }
 
     /// Who it is.
@@ -252,6 +367,29 @@ mod tests {
         for good in ["spiffe://shop.example/app", "spiffe://td/a/b_c-D.9", "dns:a.example"] {
             assert_eq!(good.parse::<Identity>().unwrap().to_string(), good);
         }
+    }
+
+    // PKI-72 (what a foreign authority can be mapped to)
+    #[test]
+    fn a_foreign_realm_makes_no_name_outside_itself() {
+        let domain: TrustDomain = "shop.example".parse().unwrap();
+        let realm = ForeignRealm::new(&domain, "plant").unwrap();
+        let press = realm.identity("press-7").unwrap();
+        assert_eq!(press.to_string(), "spiffe://shop.example/foreign/plant/press-7");
+        assert!(press.is_foreign() && realm.holds(&press));
+        for rest in ["", "..", "../app", "../../app", "a//b", "/a", "a/", "a b", "a%2f", "a\0"] {
+            assert!(realm.identity(rest).is_err(), "{rest}");
+        }
+        for name in ["", ".", "..", "a/b", "plant/../.."] {
+            assert!(ForeignRealm::new(&domain, name).is_err(), "{name}");
+        }
+        for other in
+            ["app", "foreign/plant2/a", "foreign/plan/a", "foreignplant/a", "x/foreign/plant/a"]
+        {
+            assert!(!realm.holds(&domain.identity(other).unwrap()), "{other}");
+        }
+        assert!(!realm.holds(&"spiffe://other.example/foreign/plant/a".parse().unwrap()));
+        assert!(!domain.identity("foreigner/a").unwrap().is_foreign());
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub use status::{AgentStatus, Following};
 
 use crate::credentials::Credentials;
 use crate::tls::authority::{AUTHORITY_NAME, judge_issued};
-use crate::tls::trust::{Trust, TrustState};
+use crate::tls::trust::{Caution, Trust, TrustState, WhenUnreachable};
 use alarms::Alarms;
 use api::Endpoint;
 use belief::{Belief, Judge, Refused};
@@ -44,6 +44,9 @@ use tokio::sync::{Notify, watch};
 
 /// Clocks further apart than this are told of, in milliseconds.
 const SKEW: u64 = 5 * 60_000;
+
+/// The alarm that nothing says whom to believe.
+const MISSING: &str = "trust_missing";
 
 /// One identity's credentials, and who renews them.
 ///
@@ -122,8 +125,15 @@ impl Agent {
         let trust = Trust::authority(stored.roots_pem().as_bytes(), domain.clone());
         let trust = trust.map_err(|e| bad(e.to_string()))?;
         let alarms = Alarms::default();
-        let (belief, remembered) = remembered(&store, &domain);
-        for sentence in fell_back.into_iter().chain(remembered) {
+        let remembered = remembered(&store, &domain);
+        let (belief, trust_fell_back) = match remembered {
+            Ok((belief, fell_back)) => (Some(belief), fell_back),
+            Err(why) => {
+                alarms.raise(MISSING, why);
+                (None, None)
+            }
+        };
+        for sentence in fell_back.into_iter().chain(trust_fell_back) {
             alarms.raise("credentials_fell_back", sentence);
         }
         let state = belief.as_ref().map_or_else(
@@ -170,6 +180,17 @@ impl Agent {
         self.trust.clone()
     }
 
+    /// Says how careful it is where it knows less than it should. Default: [`Caution::default`],
+    /// which keeps what was believed.
+    pub fn set_caution(&self, caution: Caution) {
+        self.trust.set_stale_crl(caution.stale_crl);
+        let mut contact = lock(&self.contact);
+        contact.when_unreachable = caution.when_unreachable;
+        if caution.when_unreachable == WhenUnreachable::Keep {
+            self.trust.shut(None);
+        }
+    }
+
     /// The services that it is meant for, as the Authority last said.
     #[must_use]
     pub fn services(&self) -> Vec<ServiceHint> {
@@ -210,6 +231,7 @@ impl Agent {
             self.trust.install(next.state()).map_err(|error| Refused::Roots(error.to_string()))?;
         }
         *belief = Some(next);
+        self.alarms.end(MISSING);
         Ok(changed)
     }
 
@@ -243,36 +265,39 @@ impl Agent {
         lock(&self.known)
     }
 
-    /// The Authority was heard.
+    /// The Authority was heard, so what it revokes comes through again: newcomers are let in.
     fn heard(&self, now: i64) {
-        lock(&self.contact).last_ms = now;
+        let mut contact = lock(&self.contact);
+        contact.last_ms = now;
+        self.trust.shut(None);
     }
 }
 
-/// What was believed when this was last at work; a sentence if that cannot be used as it was left.
-fn remembered(store: &CredentialStore, domain: &TrustDomain) -> (Option<Belief>, Option<String>) {
-    let of_domain = |belief: Belief| {
-        if belief.stored.bundle.trust_domain == domain.as_str() {
-            Ok(belief)
-        } else {
-            Err("it is of another trust domain".to_owned())
-        }
+/// What was believed when this was last at work, with a sentence if an older version is used; else
+/// a sentence that says why nobody is believed.
+fn remembered(
+    store: &CredentialStore,
+    domain: &TrustDomain,
+) -> Result<(Belief, Option<String>), String> {
+    let found = match store.trust().current() {
+        Ok(Some(found)) => Ok(found),
+        Ok(None) => Err("is not there".to_owned()),
+        Err(why) => Err(format!("cannot be used ({why})")),
     };
-    match store.trust().current() {
-        Ok(None) => (None, None),
-        Ok(Some(Found { stored, fell_back })) => {
-            match Belief::of(stored).map_err(|e| e.to_string()).and_then(of_domain) {
-                Ok(belief) => (Some(belief), fell_back),
-                Err(why) => (None, Some(forgotten(store, &why))),
-            }
+    let read = found.and_then(|Found { stored, fell_back }| {
+        if stored.bundle.trust_domain != domain.as_str() {
+            return Err("is of another trust domain".to_owned());
         }
-        Err(why) => (None, Some(forgotten(store, &why))),
-    }
-}
-
-fn forgotten(store: &CredentialStore, why: &str) -> String {
-    let place = store.trust().path().display();
-    format!("{place} cannot be used, so nobody is let in until the Authority is heard: {why}")
+        let belief = Belief::of(stored).map_err(|error| format!("cannot be used ({error})"))?;
+        Ok((belief, fell_back))
+    });
+    read.map_err(|why| {
+        let place = store.trust().path().display();
+        format!(
+            "{place} {why}, so it is not known who was revoked, and nobody is let in until the \
+             Authority is heard"
+        )
+    })
 }
 
 /// What a certificate of this identity looks like in a handshake. The Authority shows its root as
@@ -302,7 +327,7 @@ fn both(theirs: i64, ours: i64) -> String {
     format!("the Authority's clock says {theirs}, this host's {ours}")
 }
 
-fn instant(ms: i64) -> String {
+pub(crate) fn instant(ms: i64) -> String {
     jiff::Timestamp::from_second(ms.div_euclid(1000))
         .map_or_else(|_| ms.to_string(), |at| at.to_string())
 }

@@ -101,14 +101,16 @@ pub use agent::{Agent, AgentError};
 pub use channel::{Channel, ChannelError, Message};
 pub use credentials::Credentials;
 pub use tls::config::TlsFloor;
-pub use tls::trust::{Tolerate, Trust, TrustState};
-pub use tls::verify::Expected;
+pub use tls::trust::{
+    Caution, ForeignTrust, StaleCrl, Tolerate, Trust, TrustState, WhenUnreachable,
+};
+pub use tls::verify::{Expected, Mapping};
 pub use tls::{Acceptor, Connector, HandshakeError, Secured};
 
 // The ground's nouns that a program meets here.
 pub use segwan_core::contract::Contract;
 pub use segwan_core::finding::Finding;
-pub use segwan_core::identity::{Identity, Peer, TrustDomain};
+pub use segwan_core::identity::{ForeignRealm, Identity, Peer, TrustDomain};
 pub use segwan_core::limits::Limits;
 pub use segwan_core::policy::{Policy, PolicySource};
 pub use segwan_core::rejection::Reason;

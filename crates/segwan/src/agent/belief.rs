@@ -215,7 +215,6 @@ impl Belief {
             revoked: self.set.clone(),
             distrusted: Arc::new(self.stored.bundle.distrusted.iter().filter_map(key).collect()),
             needs_crl: true,
-            ..TrustState::default()
         }
     }
 

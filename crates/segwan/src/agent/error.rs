@@ -70,6 +70,11 @@ impl AgentError {
         }
     }
 
+    /// Whether the Authority does not take the certificate that was shown, but for its renewal.
+    pub(super) fn wants_another_certificate(&self) -> bool {
+        matches!(self, Self::Refused { status: 401, reason, .. } if reason == "certificate_required")
+    }
+
     /// The next step, where there is one.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

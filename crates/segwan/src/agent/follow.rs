@@ -7,7 +7,7 @@
 use super::belief::{Belief, Refused};
 use super::stream::Lines;
 use super::{Agent, AgentError, Reach, draw, instant, lock, now_ms};
-use segwan_core::audit::shown;
+use crate::tls::trust::{WhenUnreachable, stale_list};
 use segwan_pki::api::{
     self as wire, ACK, AckRequest, AgentEvent, BUNDLE, CRL, EventLine, REPORT, ReportRequest,
     SignedBundle,
@@ -125,6 +125,9 @@ impl Agent {
                 }
                 Err(error) => {
                     tracing::debug!("{}: no event stream: {error}", self.identity);
+                    if error.wants_another_certificate() {
+                        self.renew_unasked(now_ms());
+                    }
                 }
             }
             lock(&self.contact).stream_since_ms = None;
@@ -472,14 +475,30 @@ impl Agent {
         if matches!(self.reach, Reach::Process(_)) {
             self.heard(now);
         }
-        let last = lock(&self.contact).last_ms;
+        self.alarms.set("authority_unreachable", self.silence(now));
+        let meaning = self.trust.stale_crl();
+        let belief = lock(&self.belief);
+        let lists = belief.as_ref().map_or(&[][..], |belief| &belief.stored.crls);
+        let stale = stale_list(lists, meaning, now);
+        drop(belief);
+        self.alarms.set("crl_stale", stale);
+    }
+
+    /// Since when nothing was heard of the Authority, if that is too long; then nobody new is let
+    /// in, where that is wanted.
+    fn silence(&self, now: i64) -> Option<String> {
+        // Held to the end, so that a word that comes meanwhile has the last one.
+        let mut contact = lock(&self.contact);
+        // After a clock that ran ahead was set back, it would be long until an hour has passed.
+        contact.last_ms = contact.last_ms.min(now);
+        let last = contact.last_ms;
         let silent = (now - last >= SILENCE).then(|| {
             let identity = &self.identity;
             format!("{identity} has heard nothing of the Authority since {}", instant(last))
         });
-        self.alarms.set("authority_unreachable", silent);
-        let stale = lock(&self.belief).as_ref().and_then(|belief| stale(belief, now));
-        self.alarms.set("crl_stale", stale);
+        let refuses = contact.when_unreachable == WhenUnreachable::RefuseNew;
+        self.trust.shut(silent.as_deref().filter(|_| refuses));
+        silent.map(|why| if refuses { format!("{why}; nobody new is let in") } else { why })
     }
 
     /// Sweeps after a change that came by no event.
@@ -513,22 +532,6 @@ pub(super) enum Taken {
     Noted,
     /// It is in force.
     Installed,
-}
-
-/// A list that is over half of its life, or over it.
-fn stale(belief: &Belief, now: i64) -> Option<String> {
-    let oldest = belief.stored.crls.iter().min_by_key(|crl| crl.next_update_ms)?;
-    let half = oldest.this_update_ms + (oldest.next_update_ms - oldest.this_update_ms) / 2;
-    let (issuer, next) = (shown(oldest.issuer_key.as_bytes()), instant(oldest.next_update_ms));
-    if oldest.is_stale(now) {
-        return Some(format!(
-            "the revocation list of the issuing key {issuer} ended at {next}; the last one stays in \
-             force"
-        ));
-    }
-    (now >= half).then(|| {
-        format!("the revocation list of the issuing key {issuer} is old; it ends at {next}")
-    })
 }
 
 /// What may stand in a query: a host name, with everything else as `-`.

@@ -15,6 +15,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 const HOUR: i64 = 3_600_000;
+/// Who has to renew without having been told does it within so long, milliseconds.
+const UNASKED: i64 = 60_000;
 /// Most failed tries in an hour, whatever the clocks say (PKI-36).
 const TRIES: usize = 6;
 
@@ -195,6 +197,14 @@ impl Agent {
         }
         self.moved.notify_one();
         at
+    }
+
+    /// The Authority takes the certificate for nothing but its renewal: its root is believed no more,
+    /// which this agent did not hear, or it has ended. A renewal that failed keeps its waits.
+    pub(super) fn renew_unasked(&self, now: i64) {
+        if self.known().failures == 0 {
+            self.renew_within(UNASKED, now);
+        }
     }
 
     /// Raises and ends what the certificate's life says.

@@ -1,6 +1,7 @@
 //! How things stand with an agent.
 
 use super::{Agent, AgentAlarm, lock};
+use crate::tls::trust::WhenUnreachable;
 use segwan_core::identity::Identity;
 
 /// What `segwan status` shows of an agent.
@@ -47,12 +48,19 @@ pub(super) struct Contact {
     began_ms: i64,
     pub(super) stream_since_ms: Option<i64>,
     pub(super) acked: i64,
+    pub(super) when_unreachable: WhenUnreachable,
 }
 
 impl Contact {
     pub(super) fn beginning_at(now: i64) -> Self {
         // One less, so that whatever is heard is later.
-        Self { last_ms: now - 1, began_ms: now - 1, stream_since_ms: None, acked: 0 }
+        Self {
+            last_ms: now - 1,
+            began_ms: now - 1,
+            stream_since_ms: None,
+            acked: 0,
+            when_unreachable: WhenUnreachable::default(),
+        }
     }
 }
 

@@ -1,6 +1,10 @@
 use super::belief::Refused;
 use super::follow::Taken;
 use super::*;
+use crate::tls::trust::StaleCrl;
+use crate::tls::verify::{Judge as _, Jury};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use segwan_core::identity::Peer;
 use segwan_core::rejection::Reason;
 use segwan_pki::api::{AgentEvent, EventLine};
 use segwan_pki::authority::{
@@ -47,21 +51,22 @@ impl World {
     }
 
     /// What a peer with a new certificate of this name is judged by.
-    async fn peer(&self, name: &str) -> CertificateFacts {
+    async fn peer(&self, name: &str) -> Peer {
         let request = certificate_request(&segwan_pki::key::PrivateKey::generate().unwrap());
         let issued = self.authority.issue_local(name, &request.unwrap(), now_ms()).await.unwrap();
         let [leaf, issuing] = [&issued.chain[0], &issued.chain[1]];
         let (leaf, issuing) = (Certificate::read(leaf), Certificate::read(issuing));
         let (leaf, issuing) = (leaf.unwrap(), issuing.unwrap());
         let root = Certificate::read(&self.authority.root()).unwrap();
-        CertificateFacts {
+        let facts = CertificateFacts {
             serial: leaf.serial_hex(),
             issuer: leaf.issuer_key_or_name(),
             issuer_key: hex(issuing.subject_key.as_deref().unwrap()),
             keys: [&leaf, &issuing, &root].map(|it| sha256(&it.public_key)).to_vec(),
             not_before: leaf.not_before,
             not_after: leaf.not_after,
-        }
+        };
+        Peer::authenticated(self.authority.trust_domain().identity(name).unwrap(), facts)
     }
 
     async fn revoke(&self, name: &str) -> segwan_pki::authority::Revocation {
@@ -84,7 +89,7 @@ fn who(state: &StateDir) -> Installation {
     Installation::of(state, "gateway").unwrap()
 }
 
-fn judged(agent: &Agent, peer: &CertificateFacts) -> Option<Reason> {
+fn judged(agent: &Agent, peer: &Peer) -> Option<Reason> {
     agent.trust().judge_again(peer, now_ms() / 1000).map(|(reason, _)| reason)
 }
 
@@ -254,6 +259,75 @@ async fn who_was_revoked_is_known_after_a_start_without_the_authority() {
     let agent = resumed();
     assert!(agent.trust().in_force().crls.is_empty() && agent.trust().in_force().needs_crl);
     assert_eq!(agent.status().following.bundle_version, 0);
+    assert_eq!(raised(&agent), ["trust_missing"]);
+    let told = agent.status().alarms[0].sentence.clone();
+    let place = state.credentials("orders").trust().path().display().to_string();
+    assert!(told.starts_with(&format!("{place} is not there, so ")), "{told}");
+    assert!(told.ends_with("nobody is let in until the Authority is heard"), "{told}");
+    let trust = world.authority.trust(now_ms()).await.unwrap();
+    let snapshot = AgentEvent::Snapshot { trust };
+    let line = EventLine { epoch: 1, seq: 0, at_ms: now_ms(), event: snapshot };
+    agent.take(&line, now_ms()).unwrap();
+    assert_eq!(raised(&agent), [""; 0]);
+}
+
+// Section 8: beside an Authority, what is missing is made anew from its store.
+#[tokio::test]
+async fn beside_an_authority_credentials_and_trust_that_are_missing_are_made_anew() {
+    let world = World::new().await;
+    let (state, agent) = world.agent("orders").await;
+    let app = world.peer("app").await;
+    world.revoke("app").await;
+    let serial = agent.credentials().serial();
+    drop(agent);
+    let again = async || {
+        let store = state.credentials("orders");
+        Agent::within(store, world.authority.clone(), "orders").await.unwrap()
+    };
+    let is_whole = |agent: &Agent| {
+        assert_eq!(judged(agent, &app), Some(Reason::CertificateRevoked));
+        assert!(!agent.trust().in_force().crls.is_empty());
+        assert_eq!(raised(agent), [""; 0]);
+        let stored = state.credentials("orders").trust().current().unwrap().unwrap().stored;
+        assert_eq!(stored.meta.version, agent.status().following.bundle_version);
+    };
+    std::fs::remove_dir_all(state.path().join("trust")).unwrap();
+    let agent = again().await;
+    is_whole(&agent);
+    assert_eq!(agent.credentials().serial(), serial);
+    drop(agent);
+    std::fs::remove_dir_all(state.path().join("credentials")).unwrap();
+    let agent = again().await;
+    is_whole(&agent);
+    assert_ne!(agent.credentials().serial(), serial);
+    drop(agent);
+    std::fs::remove_dir_all(state.path().join("trust")).unwrap();
+    std::fs::remove_dir_all(state.path().join("credentials")).unwrap();
+    is_whole(&again().await);
+}
+
+// PKI-49: who missed that its root was given up hears it by a refusal, and renews.
+#[tokio::test]
+async fn whose_certificate_is_good_for_its_renewal_alone_renews_soon() {
+    let world = World::new().await;
+    let (_state, agent) = world.agent("orders").await;
+    let refused = |status, reason: &str| AgentError::Refused {
+        status,
+        reason: reason.to_owned(),
+        request: String::new(),
+        retry: None,
+    };
+    assert!(refused(401, "certificate_required").wants_another_certificate());
+    assert!(!refused(403, "revoked").wants_another_certificate());
+    let planned = agent.status().renew_at_ms;
+    agent.renew_unasked(now_ms());
+    let moved = agent.status().renew_at_ms;
+    assert!(moved <= now_ms() + 60_000 && moved < planned);
+    // One that was tried in vain waits as long as any other.
+    let wait = agent.known().failed(&refused(403, "renewal_refused"), now_ms());
+    let due = agent.status().renew_at_ms;
+    agent.renew_unasked(now_ms());
+    assert!(wait > 0 && agent.status().renew_at_ms == due);
 }
 
 // PKI-38
@@ -352,6 +426,121 @@ async fn silence_and_old_lists_are_told() {
     agent.heard(began + 8 * 24 * HOUR);
     agent.look_around(began + 8 * 24 * HOUR);
     assert!(!raised(&agent).contains(&"authority_unreachable"));
+}
+
+/// Whether a newcomer with a new certificate of this name would be let in, at a time.
+async fn newcomer(world: &World, name: &str, agent: &Agent, at: i64) -> Option<Reason> {
+    let request = certificate_request(&segwan_pki::key::PrivateKey::generate().unwrap()).unwrap();
+    let issued = world.authority.issue_local(name, &request, now_ms()).await.unwrap();
+    let chain: Vec<_> = issued.chain.into_iter().map(CertificateDer::from).collect();
+    let at = UnixTime::since_unix_epoch(Duration::from_millis(at.try_into().unwrap()));
+    let jury = Jury::of_clients(&agent.trust.whole(), agent.trust.rule());
+    jury.judge(&chain[0], &chain[1..], at).err().map(|fault| fault.reason)
+}
+
+// ADV-18
+#[tokio::test]
+async fn after_an_hour_of_silence_nobody_new_is_let_in_where_that_is_wanted() {
+    let world = World::new().await;
+    let (state, agent) = world.agent("orders").await;
+    agent.remember();
+    drop(agent);
+    // Somebody who reaches nobody.
+    let agent = Agent::resume(state.credentials("orders")).unwrap().unwrap();
+    let app = world.peer("app").await;
+    let began = now_ms();
+    let (early, late) = (began + HOUR - 60_000, began + HOUR + 60_000);
+    let newcomer = async |at| newcomer(&world, "app", &agent, at).await;
+
+    // By default what was believed is believed on.
+    agent.look_around(late);
+    assert_eq!(raised(&agent), ["authority_unreachable"]);
+    assert_eq!(newcomer(late).await, None);
+
+    let when_unreachable = WhenUnreachable::RefuseNew;
+    agent.set_caution(Caution { when_unreachable, ..Caution::default() });
+    agent.look_around(early);
+    assert_eq!(newcomer(early).await, None);
+    agent.look_around(late);
+    assert_eq!(newcomer(late).await, Some(Reason::AuthorityUnreachable));
+    let sentence = agent.status().alarms[0].sentence.clone();
+    assert!(sentence.ends_with("; nobody new is let in"), "{sentence}");
+    // Who is there stays, and nothing that is put in force lets others in.
+    assert_eq!(judged(&agent, &app), None);
+    let known = agent.trust().in_force();
+    agent.trust().install(known).unwrap();
+    assert_eq!(newcomer(late).await, Some(Reason::AuthorityUnreachable));
+    // Whoever would be refused anyway hears why.
+    let other = World::new().await;
+    let stranger = self::newcomer(&other, "app", &agent, late).await;
+    assert_ne!(stranger, Some(Reason::AuthorityUnreachable));
+    assert!(stranger.is_some());
+
+    let hello = EventLine { epoch: 1, seq: 0, at_ms: late, event: AgentEvent::Keepalive };
+    agent.take(&hello, late).unwrap();
+    assert_eq!(newcomer(late).await, None);
+    agent.look_around(late + HOUR - 1);
+    assert_eq!(newcomer(late).await, None);
+    agent.look_around(late + HOUR);
+    assert_eq!(newcomer(late).await, Some(Reason::AuthorityUnreachable));
+    // A clock that is set back counts from there.
+    agent.look_around(began);
+    assert_eq!(newcomer(late).await, None);
+    agent.look_around(began + HOUR);
+    assert_eq!(newcomer(late).await, Some(Reason::AuthorityUnreachable));
+}
+
+// PKI-17
+#[tokio::test]
+async fn who_stands_on_a_distrusted_key_renews_under_the_other_by_itself() {
+    let world = World::new().await;
+    let (state, agent) = world.agent("orders").await;
+    let (app, signer) = (world.peer("app").await, agent.credentials().issuer());
+    assert_eq!(judged(&agent, &app), None);
+    let done = world.authority.distrust_issuing(&signer, now_ms()).await.unwrap();
+    for line in lines(&agent, &who(&state)).await {
+        agent.take(&line, now_ms()).unwrap();
+    }
+    assert_eq!(judged(&agent, &app), Some(Reason::TrustWithdrawn));
+    let due = agent.status().renew_at_ms;
+    assert!(due <= now_ms() + 5 * 60_000);
+    agent.tend(due).await;
+    assert_eq!(Some(agent.credentials().issuer()), done.successor);
+    assert_eq!(newcomer(&world, "app", &agent, now_ms()).await, None);
+}
+
+// PKI-44
+#[tokio::test]
+async fn what_a_lapsed_list_means_outlives_every_list_and_bundle() {
+    let world = World::new().await;
+    let (_state, agent) = world.agent("orders").await;
+    let lapsed = now_ms() + 9 * 24 * HOUR;
+    // The list goes by the wall clock, so a certificate that lives as long is judged by both.
+    let registration = Registration {
+        leaf_lifetime: Some(Duration::from_secs(30 * 24 * 3600)),
+        ..Registration::new("app", Profile::Client)
+    };
+    world.authority.register(&registration, now_ms()).await.unwrap();
+    assert_eq!(newcomer(&world, "app", &agent, lapsed).await, None);
+    agent.set_caution(Caution { stale_crl: StaleCrl::Refuse, ..Caution::default() });
+    assert_eq!(newcomer(&world, "app", &agent, lapsed).await, Some(Reason::CrlStale));
+    agent.look_around(lapsed);
+    let alarms = agent.status().alarms;
+    let stale = alarms.iter().find(|alarm| alarm.word == "crl_stale").unwrap();
+    assert!(stale.sentence.ends_with("by that key is let in"), "{}", stale.sentence);
+
+    world.authority.advertise(vec!["10.0.0.5:7444".to_owned()], now_ms()).await.unwrap();
+    agent.fetch_bundle(now_ms()).await.unwrap();
+    world.revoke("other").await;
+    agent.fetch_lists(now_ms()).await.unwrap();
+    assert_eq!(newcomer(&world, "app", &agent, lapsed).await, Some(Reason::CrlStale));
+    assert_eq!(newcomer(&world, "app", &agent, now_ms()).await, None);
+    agent.renew().await.unwrap();
+    assert_eq!(newcomer(&world, "app", &agent, lapsed).await, Some(Reason::CrlStale));
+    // A newer list lets them in.
+    world.authority.maintain(now_ms() + 4 * 24 * HOUR).await.unwrap();
+    agent.fetch_lists(now_ms() + 4 * 24 * HOUR).await.unwrap();
+    assert_eq!(newcomer(&world, "app", &agent, lapsed).await, None);
 }
 
 #[tokio::test]
@@ -492,7 +681,7 @@ async fn what_was_seen_is_told_to_the_authority_by_who_listens() {
     let (state, agent) = world.agent("orders").await;
     let who = who(&state);
     let _stream = agent.open(&who, false).await.unwrap();
-    let app = world.peer("app").await;
+    let app = world.peer("app").await.certificate().clone();
     agent.saw(&app, [10, 0, 0, 9].into());
     agent.report(&who, now_ms()).await.unwrap();
     assert!(agent.sightings.take().is_empty());

@@ -38,6 +38,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<S> {
     pub(super) fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let waited = self.wire.waiting();
         let flushed = self.wire.poll_flush(cx);
+        if self.ended.is_none() && !self.wire.waiting() && self.session.is_held_back() {
+            // The peer has taken what it was answered: what it said behind that is judged.
+            let mut out = Outbox::default();
+            self.session.delivered(self.policy.as_deref(), now(), &mut out);
+            self.apply(out);
+            return Poll::Ready(());
+        }
         if !self.may_read() {
             return if waited { flushed } else { Poll::Pending };
         }
@@ -186,6 +193,5 @@ pub(super) fn now() -> Now {
 /// life; a wall clock that is set does not move it.
 pub(super) fn ends(not_after: i64, lifetime: Duration) -> Instant {
     let now = now();
-    let left = not_after.saturating_mul(1000).saturating_sub(now.unix_ms).max(0);
-    now.instant + Duration::from_millis(left.unsigned_abs()).min(lifetime * 2)
+    now.instant + now.until_over(not_after).min(lifetime * 2)
 }

@@ -13,6 +13,7 @@ use rustls::{ClientConfig, DistinguishedName, ServerConfig};
 use segwan_core::audit::shown;
 use segwan_core::identity::{Identity, TrustDomain};
 use segwan_core::rejection::Reason;
+use segwan_pki::authority::Anchors;
 use segwan_pki::certificate::Certificate;
 use segwan_pki::key::{from_hex, sha256};
 use std::future::{Future, poll_fn};
@@ -38,6 +39,9 @@ pub enum Caller {
     /// The holder of a certificate that ended less than the grace ago: it may renew, and nothing
     /// else.
     ExpiredAgent(Holder),
+    /// The holder of a certificate whose root or issuing key is believed no more, so anybody may
+    /// have made it: it may renew what the store has recorded, and nothing else.
+    FormerAgent(Holder),
 }
 
 /// Who holds a certificate, and the certificate in DER.
@@ -54,8 +58,16 @@ pub struct AuthorityAcceptor {
     resolver: Arc<dyn ResolvesServerCert>,
     domain: TrustDomain,
     grace: Duration,
-    /// The roots that are known, and the settings that follow from them.
-    known: ArcSwap<(Vec<Vec<u8>>, Arc<ServerConfig>)>,
+    known: ArcSwap<Known>,
+}
+
+/// Under what certificates are known, and what follows from it.
+struct Known {
+    anchors: Anchors,
+    /// They take whatever leads to a renewal.
+    settings: Arc<ServerConfig>,
+    /// It takes what is believed.
+    believed: Holders,
 }
 
 impl AuthorityAcceptor {
@@ -71,23 +83,22 @@ impl AuthorityAcceptor {
         grace: Duration,
     ) -> Result<Self, SettingsError> {
         let resolver: Arc<dyn ResolvesServerCert> = credentials.resolver();
-        let roots = vec![root.to_vec()];
-        let settings = settings(&roots, &resolver, &domain, grace)?;
-        let known = ArcSwap::from_pointee((roots, settings));
-        Ok(Self { resolver, domain, grace, known })
+        let anchors = Anchors { believed: vec![root.to_vec()], ..Anchors::default() };
+        let known = Known::of(anchors, &resolver, &domain, grace)?;
+        Ok(Self { resolver, domain, grace, known: ArcSwap::from_pointee(known) })
     }
 
-    /// Knows certificates under these roots, in DER, from the next handshake on: while roots rotate
-    /// there are two, and one that was given up still leads to a renewal.
+    /// Knows certificates under these from the next handshake on: while roots rotate there are two,
+    /// and one that was given up still leads to a renewal.
     ///
     /// # Errors
-    /// If one of them is no root; then those of before are known on.
-    pub fn know(&self, roots: &[Vec<u8>]) -> Result<(), SettingsError> {
-        if self.known.load().0 == roots {
+    /// If a root is none; then those of before are known on.
+    pub fn know(&self, anchors: Anchors) -> Result<(), SettingsError> {
+        if self.known.load().anchors == anchors {
             return Ok(());
         }
-        let settings = settings(roots, &self.resolver, &self.domain, self.grace)?;
-        self.known.store(Arc::new((roots.to_vec(), settings)));
+        let known = Known::of(anchors, &self.resolver, &self.domain, self.grace)?;
+        self.known.store(Arc::new(known));
         Ok(())
     }
 
@@ -103,15 +114,19 @@ impl AuthorityAcceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let accepting = TlsAcceptor::from(self.known.load().1.clone()).accept(stream);
+        // What is known may change meanwhile; a handshake is of one state.
+        let known = self.known.load_full();
+        let accepting = TlsAcceptor::from(known.settings.clone()).accept(stream);
         let (stream, verdict) = overheard(accepting, deadline).await?;
-        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::split_first);
         let caller = match (shown, verdict) {
             (None, None) => Caller::Anonymous,
-            (Some(leaf), Some(Ok(peer))) => {
-                let identity = peer.identity().clone();
+            (Some((leaf, others)), Some(Ok(peer))) => {
+                let (identity, now) = (peer.identity().clone(), UnixTime::now());
                 let holder = Holder { identity, certificate: leaf.to_vec() };
-                if peer.certificate().not_after < seconds(UnixTime::now()) {
+                if known.is_of_before(leaf, others, now) {
+                    Caller::FormerAgent(holder)
+                } else if peer.certificate().not_after < seconds(now) {
                     Caller::ExpiredAgent(holder)
                 } else {
                     Caller::Agent(holder)
@@ -123,18 +138,41 @@ impl AuthorityAcceptor {
     }
 }
 
-fn settings(
-    roots: &[Vec<u8>],
-    resolver: &Arc<dyn ResolvesServerCert>,
-    domain: &TrustDomain,
-    grace: Duration,
-) -> Result<Arc<ServerConfig>, SettingsError> {
-    let bad = |error: String| SettingsError(error);
-    let state = TrustState { roots: roots.to_vec(), ..TrustState::default() };
-    let state = State::new(state).map_err(|error| bad(error.to_string()))?;
-    let holders = Holders { rule: Verifier::of_holders(Arc::new(state), domain.clone()), grace };
-    config::authority_server(resolver.clone(), Arc::new(Judged(holders)))
-        .map_err(|error| bad(error.to_string()))
+impl Known {
+    fn of(
+        anchors: Anchors,
+        resolver: &Arc<dyn ResolvesServerCert>,
+        domain: &TrustDomain,
+        grace: Duration,
+    ) -> Result<Self, SettingsError> {
+        let bad = |error: String| SettingsError(error);
+        let holders = |state: TrustState| {
+            let state = State::new(state).map_err(|error| bad(error.to_string()))?;
+            let rule = Verifier::of_holders(Arc::new(state), domain.clone());
+            Ok::<_, SettingsError>(Holders { rule, grace })
+        };
+        let roots = anchors.believed.iter().chain(&anchors.former).cloned().collect();
+        let renewing = holders(TrustState { roots, ..TrustState::default() })?;
+        let believed = holders(TrustState {
+            roots: anchors.believed.clone(),
+            distrusted: Arc::new(anchors.distrusted.iter().copied().collect()),
+            ..TrustState::default()
+        })?;
+        let settings = config::authority_server(resolver.clone(), Arc::new(Judged(renewing)))
+            .map_err(|error| bad(error.to_string()))?;
+        Ok(Self { anchors, settings, believed })
+    }
+
+    /// Whether a certificate that may renew is one that is believed no more.
+    fn is_of_before(
+        &self,
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> bool {
+        let changed = !self.anchors.former.is_empty() || !self.anchors.distrusted.is_empty();
+        changed && self.believed.judge(leaf, others, now).is_err()
+    }
 }
 
 /// An agent's side: it believes the one root whose SHA-256 it was given, and that root's

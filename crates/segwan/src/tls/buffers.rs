@@ -75,6 +75,12 @@ impl Space {
         self.filled = 0;
     }
 
+    /// Overwrites what is in it, where that may hold secrets, and empties it.
+    pub fn wipe(&mut self) {
+        self.room[..self.filled].fill(0);
+        self.clear();
+    }
+
     /// What is free.
     pub(crate) fn free(&mut self) -> &mut [u8] {
         &mut self.room[self.filled..]

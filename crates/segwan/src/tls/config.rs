@@ -4,7 +4,7 @@
 //! shares its session storage with the original (DEP-02).
 
 use crate::credentials::Credentials;
-use crate::tls::verify::{Judged, Verifier};
+use crate::tls::verify::{Judged, Jury};
 use rustls::client::Resumption;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
@@ -54,12 +54,12 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
 /// Settings of a listener: client authentication is on, there is no switch (T-16).
 pub(crate) fn server(
     credentials: &Credentials,
-    verifier: Verifier,
+    jury: Jury,
     floor: TlsFloor,
 ) -> Result<Arc<ServerConfig>, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(floor.versions())?
-        .with_client_cert_verifier(Arc::new(Judged(verifier)))
+        .with_client_cert_verifier(Arc::new(Judged(jury)))
         .with_cert_resolver(credentials.resolver());
     // A resumed session would skip the verifier (F2, F3, F8; DEP-01).
     config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -72,13 +72,13 @@ pub(crate) fn server(
 /// Settings of a connecting side: own roots only, an expected identity, a certificate to show.
 pub(crate) fn client(
     credentials: &Credentials,
-    verifier: Verifier,
+    jury: Jury,
     floor: TlsFloor,
 ) -> Result<Arc<ClientConfig>, rustls::Error> {
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(floor.versions())?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Judged(verifier)))
+        .with_custom_certificate_verifier(Arc::new(Judged(jury)))
         .with_client_cert_resolver(credentials.resolver());
     config.resumption = Resumption::disabled();
     config.enable_early_data = false;

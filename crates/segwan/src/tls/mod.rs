@@ -21,8 +21,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
-use trust::{State, Trust};
-use verify::{Expected, Presented, Verifier};
+use trust::{InForce, Trust};
+use verify::{Expected, Jury, Presented};
 
 /// The listening side: shows its credentials and demands a certificate of everybody.
 pub struct Acceptor {
@@ -71,7 +71,7 @@ pub struct HandshakeError {
 pub struct SettingsError(String);
 
 /// A configuration with the state of trust for which it was made.
-type Made<C> = ArcSwapOption<(Arc<State>, Arc<C>)>;
+type Made<C> = ArcSwapOption<(Arc<InForce>, Arc<C>)>;
 
 impl Acceptor {
     /// A listener's side with `credentials` to show, for peers that `trust` believes.
@@ -109,9 +109,9 @@ impl Acceptor {
     }
 
     fn config(&self) -> Result<Arc<ServerConfig>, rustls::Error> {
-        current(&self.made, &self.trust, |state| {
-            let verifier = Verifier::of_clients(state, self.trust.rule());
-            config::server(&self.credentials, verifier, self.floor)
+        current(&self.made, &self.trust, |in_force| {
+            let jury = Jury::of_clients(in_force, self.trust.rule());
+            config::server(&self.credentials, jury, self.floor)
         })
     }
 }
@@ -162,9 +162,9 @@ impl Connector {
     }
 
     fn config(&self) -> Result<Arc<ClientConfig>, rustls::Error> {
-        current(&self.made, &self.trust, |state| {
-            let verifier = Verifier::of_servers(state, self.trust.rule(), self.expected.clone());
-            config::client(&self.credentials, verifier, self.floor)
+        current(&self.made, &self.trust, |in_force| {
+            let jury = Jury::of_servers(in_force, self.trust.rule(), &self.expected);
+            config::client(&self.credentials, jury, self.floor)
         })
     }
 
@@ -192,15 +192,15 @@ impl HandshakeError {
 fn current<C>(
     made: &Made<C>,
     trust: &Trust,
-    make: impl FnOnce(Arc<State>) -> Result<Arc<C>, rustls::Error>,
+    make: impl FnOnce(&InForce) -> Result<Arc<C>, rustls::Error>,
 ) -> Result<Arc<C>, rustls::Error> {
-    let state = trust.state();
+    let in_force = trust.whole();
     if let Some(made) = made.load().as_deref()
-        && Arc::ptr_eq(&made.0, &state)
+        && Arc::ptr_eq(&made.0, &in_force)
     {
         return Ok(made.1.clone());
     }
-    let config = make(state.clone())?;
-    made.store(Some(Arc::new((state, config.clone()))));
+    let config = make(&in_force)?;
+    made.store(Some(Arc::new((in_force, config.clone()))));
     Ok(config)
 }

@@ -1,19 +1,24 @@
 //! `Trust`: the one state of who is believed, and which identities may be spoken for.
 //!
 //! Roots, revocation lists, the pushed set and distrusted keys are one immutable value that is
-//! swapped at once (`trust.md` section 3): no verdict ever mixes two of them.
+//! swapped at once (`trust.md` section 3): no verdict ever mixes two of them. Beside the own state
+//! there may be one of each foreign authority, with its own roots, lists, tolerances and rules: a
+//! certificate is judged under the one to whose roots its path leads, the own one first.
 
+mod foreign;
 mod state;
 
+pub use foreign::ForeignTrust;
+pub(crate) use foreign::InForce;
 pub(crate) use state::State;
-pub use state::{StaleCrl, TrustError, TrustState};
+pub use state::{Caution, StaleCrl, TrustError, TrustState, WhenUnreachable, stale_list};
 
 use super::HandshakeError;
-use super::verify::{Expected, Fault, Judge, Purpose, Verifier};
+use super::verify::{Expected, Fault, Judge, Jury, Mapping, Purpose, Verifier};
 use arc_swap::ArcSwap;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, UnixTime};
-use segwan_core::identity::{CertificateFacts, Identity, TrustDomain};
+use segwan_core::identity::{Identity, Peer, TrustDomain};
 use segwan_core::rejection::Reason;
 use segwan_pki::certificate::{Certificate, Name};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,7 +31,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Trust {
     rule: Rule,
-    state: ArcSwap<State>,
+    in_force: ArcSwap<InForce>,
     /// Held by whoever makes the next state, so that no change is lost.
     changing: Mutex<()>,
 }
@@ -38,6 +43,8 @@ pub(crate) enum Rule {
     Authority(TrustDomain),
     /// Existing certificates: one URI or one DNS name.
     Files(Tolerate),
+    /// Existing certificates, named by rules.
+    Mapped(Arc<Mapping>, Tolerate),
 }
 
 impl Rule {
@@ -45,7 +52,7 @@ impl Rule {
     pub(crate) fn tolerates(&self) -> Tolerate {
         match self {
             Self::Authority(_) => Tolerate::default(),
-            Self::Files(tolerate) => *tolerate,
+            Self::Files(tolerate) | Self::Mapped(_, tolerate) => *tolerate,
         }
     }
 }
@@ -95,9 +102,20 @@ impl Trust {
         Self::new(state, Rule::Files(tolerate))
     }
 
+    /// Trust in existing certificates that are known by the names that rules give them, and by
+    /// no other.
+    ///
+    /// # Errors
+    /// If a root in it is none.
+    pub fn mapped(trust: ForeignTrust) -> Result<Self, TrustError> {
+        let ForeignTrust { mapping, tolerate, state } = trust;
+        Self::new(state, Rule::Mapped(Arc::new(mapping), tolerate))
+    }
+
     fn new(state: TrustState, rule: Rule) -> Result<Self, TrustError> {
-        let state = State::new(state)?;
-        Ok(Self { rule, state: ArcSwap::from_pointee(state), changing: Mutex::new(()) })
+        let own = Arc::new(State::new(state)?);
+        let in_force = ArcSwap::from_pointee(InForce { own, foreign: Vec::new() });
+        Ok(Self { rule, in_force, changing: Mutex::new(()) })
     }
 
     /// Puts another state in force for all handshakes that begin from now on.
@@ -115,15 +133,29 @@ impl Trust {
     /// As [`install`](Self::install).
     pub fn change(&self, edit: impl FnOnce(&mut TrustState)) -> Result<(), TrustError> {
         let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = self.state.load_full();
-        let mut next = before.given.clone();
+        let before = self.in_force.load_full();
+        let mut next = before.own.given.clone();
         edit(&mut next);
-        let next = State::new(next)?;
-        // A root that ended meanwhile must not keep a revocation out.
-        if next.given.roots != before.given.roots {
-            next.check_validity(seconds(UnixTime::now()))?;
+        let own = Arc::new(State::after(&before.own, next, seconds(UnixTime::now()))?);
+        self.in_force.store(Arc::new(InForce { own, foreign: before.foreign.clone() }));
+        Ok(())
+    }
+
+    /// Believes a foreign authority too, by its rules and below its own names; in the place of
+    /// what was known of one with the same name. Nobody sees a half of it.
+    ///
+    /// # Errors
+    /// If this is no trust in a Segwan Authority; if a root in it is none, or is a root of another
+    /// foreign authority, too; or if the roots are others than before, and one is outside its own
+    /// validity now (V6). Then nothing has changed.
+    pub fn believe(&self, trust: ForeignTrust) -> Result<(), TrustError> {
+        let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.in_force.load_full();
+        if !matches!(self.rule, Rule::Authority(_)) {
+            return Err(TrustError::NotBeside);
         }
-        self.state.store(Arc::new(next));
+        let next = before.believing(trust, seconds(UnixTime::now()))?;
+        self.in_force.store(Arc::new(next));
         Ok(())
     }
 
@@ -136,10 +168,40 @@ impl Trust {
         self.change(|next| next.roots = roots)
     }
 
+    /// Says what a revocation list past its time means to the handshakes that begin from now on.
+    /// No state that is installed later changes it. Default [`StaleCrl::Keep`].
+    pub fn set_stale_crl(&self, meaning: StaleCrl) {
+        self.rejudge(|next| next.stale_crl = meaning);
+    }
+
+    /// What a revocation list past its time means here.
+    #[must_use]
+    pub fn stale_crl(&self) -> StaleCrl {
+        self.in_force.load().own.stale_crl
+    }
+
+    /// Refuses every handshake that begins from now on, with this sentence after
+    /// "nobody new is let in: "; live connections stay. `None` lets them in again. No state that is
+    /// installed later changes it.
+    pub(crate) fn shut(&self, why: Option<&str>) {
+        if self.in_force.load().own.shut.as_deref() != why {
+            self.rejudge(|next| next.shut = why.map(str::to_owned));
+        }
+    }
+
+    /// The same beliefs, our own and foreign ones, under other words of the operator.
+    fn rejudge(&self, edit: impl Fn(&mut State)) {
+        let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = InForce::clone(&self.in_force.load());
+        let states = next.foreign.iter_mut().map(|foreign| &mut foreign.state);
+        states.chain([&mut next.own]).for_each(|state| edit(Arc::make_mut(state)));
+        self.in_force.store(Arc::new(next));
+    }
+
     /// The state in force.
     #[must_use]
     pub fn in_force(&self) -> TrustState {
-        self.state.load().given.clone()
+        self.in_force.load().own.given.clone()
     }
 
     /// Whether each root is inside its own validity at one second (Unix): to be asked daily (V6).
@@ -147,17 +209,22 @@ impl Trust {
     /// # Errors
     /// Which is not.
     pub fn check_roots(&self, now: i64) -> Result<(), TrustError> {
-        self.state.load().check_validity(now)
+        self.in_force.load().own.check_validity(now)
     }
 
     /// Judges again, with lookups alone, a peer whose handshake was judged before, at one second
     /// (Unix). `None` is: still believed.
     #[must_use]
-    pub fn judge_again(&self, facts: &CertificateFacts, now: i64) -> Option<(Reason, String)> {
-        let state = self.state.load();
+    pub fn judge_again(&self, peer: &Peer, now: i64) -> Option<(Reason, String)> {
+        let (in_force, facts) = (self.in_force.load(), peer.certificate());
+        let Some(state) = in_force.state_of(&self.rule, peer.identity()) else {
+            let why = "is of a foreign authority that is not trusted any more".to_owned();
+            return Some((Reason::TrustWithdrawn, why));
+        };
         let of = |why: String| format!("certificate with the serial {} {why}", facts.serial);
-        if let Some((reason, why)) = state.withdrawn(&facts.issuer_key, &facts.serial, &facts.keys)
-        {
+        let withdrawn = state.withdrawn(&facts.issuer_key, &facts.serial, &facts.keys);
+        let withdrawn = withdrawn.or_else(|| state.issuer_revoked(peer.issued_under()));
+        if let Some((reason, why)) = withdrawn {
             return Some((reason, of(why)));
         }
         if !facts.keys.last().is_some_and(|root| state.root_keys.contains(root)) {
@@ -181,16 +248,16 @@ impl Trust {
         let chain = chain.map_err(|e| unreadable(format!("the chain is not readable: {e}")))?;
         let empty = || unreadable("the chain is empty".to_owned());
         let (leaf, others) = chain.split_first().ok_or_else(empty)?;
-        let verifier = if listens {
+        let jury = if listens {
             let read = Certificate::read(leaf).map_err(unreadable)?;
             let own = read.names.iter().filter_map(identity).collect();
             let expected = Expected::any_of(own)
                 .ok_or_else(|| unreadable("the certificate holds no identity".to_owned()))?;
-            Verifier::of_servers(self.state(), self.rule(), expected)
+            Jury::of_servers(&self.whole(), self.rule(), &expected)
         } else {
-            Verifier::of_clients(self.state(), self.rule())
+            Jury::of_clients(&self.whole(), self.rule())
         };
-        verifier.judge(leaf, others, instant(at)).map(|_| ()).map_err(refused)
+        jury.judge(leaf, others, instant(at)).map(|_| ()).map_err(refused)
     }
 
     /// As [`judge`](Self::judge) for a chain in DER, whomever it names and however much it is: V1 to
@@ -207,7 +274,7 @@ impl Trust {
     ) -> Result<usize, HandshakeError> {
         let purpose = if listens { Purpose::Listening } else { Purpose::Dialling };
         let chain: Vec<_> = chain.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
-        Verifier::judge_path(self.state(), self.rule(), purpose, &chain, instant(at))
+        Verifier::judge_path(self.whole().own.clone(), self.rule(), purpose, &chain, instant(at))
             .map_err(refused)
     }
 
@@ -215,8 +282,9 @@ impl Trust {
         self.rule.clone()
     }
 
-    pub(crate) fn state(&self) -> Arc<State> {
-        self.state.load_full()
+    /// All that handshakes are judged by.
+    pub(crate) fn whole(&self) -> Arc<InForce> {
+        self.in_force.load_full()
     }
 }
 

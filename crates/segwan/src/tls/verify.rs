@@ -5,18 +5,22 @@
 
 mod identity;
 mod judged;
+mod jury;
 mod leaf;
+mod mapping;
 mod path;
 
 pub use identity::Expected;
 pub(crate) use judged::{Judge, Judged, overheard};
+pub(crate) use jury::Jury;
+pub use mapping::{MapError, Mapping, RULES, RulePart};
 pub(crate) use path::fault_of_issuer;
 
 use crate::tls::trust::{Rule, State};
 use rustls::DistinguishedName;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use segwan_core::audit::shown;
-use segwan_core::identity::{CertificateFacts, Peer, TrustDomain};
+use segwan_core::identity::{CertificateFacts, Extension, Peer, TrustDomain};
 use segwan_core::rejection::Reason;
 use segwan_pki::certificate::{Certificate, Name};
 use std::sync::Arc;
@@ -106,10 +110,6 @@ impl Purpose {
 }
 
 impl Verifier {
-    pub(crate) fn of_clients(state: Arc<State>, rule: Rule) -> Self {
-        Self { state, rule, purpose: Purpose::Dialling, expected: None }
-    }
-
     pub(crate) fn of_servers(state: Arc<State>, rule: Rule, expected: Expected) -> Self {
         Self { state, rule, purpose: Purpose::Listening, expected: Some(expected) }
     }
@@ -171,6 +171,12 @@ impl Verifier {
         })
     }
 
+    /// Last of all, so that whoever is refused anyway is told the better reason.
+    fn check_open(&self) -> Result<(), Refusal> {
+        let Some(why) = &self.state.shut else { return Ok(()) };
+        Err((Reason::AuthorityUnreachable, format!("holds, yet nobody new is let in: {why}")))
+    }
+
     /// Whom a certificate on a path that holds proves.
     fn prove(&self, leaf: &Certificate, path: path::Path) -> Result<Peer, Refusal> {
         let certificate = CertificateFacts {
@@ -181,7 +187,12 @@ impl Verifier {
             not_before: leaf.not_before,
             not_after: path.not_after,
         };
-        Ok(Peer::authenticated(self.identify(leaf)?, certificate))
+        let others = leaf.others.iter();
+        let extensions = others
+            .map(|other| Extension { oid: other.oid.clone(), value: other.value.clone() })
+            .collect();
+        let peer = Peer::authenticated(self.identify(leaf)?, certificate);
+        Ok(peer.with_issued_under(path.issued_under).with_extensions(extensions))
     }
 }
 
@@ -193,7 +204,11 @@ impl Judge for Verifier {
         now: UnixTime,
     ) -> Verdict {
         Self::check_amount(leaf, others)?;
-        self.judge_shown(leaf, others, now, Self::prove)
+        self.judge_shown(leaf, others, now, |verifier, leaf, path| {
+            let peer = verifier.prove(leaf, path)?;
+            verifier.check_open()?;
+            Ok(peer)
+        })
     }
 
     fn subjects(&self) -> &[DistinguishedName] {

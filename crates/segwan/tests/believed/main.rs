@@ -1,6 +1,8 @@
 //! Who is believed (`pki.md` section 4), and until when: every rule with a certificate that breaks
 //! it, before a handshake, in one, and after.
 
+mod combinations;
+mod foreign;
 mod hierarchy;
 mod revoked;
 
@@ -29,7 +31,7 @@ pub(crate) fn native(roots: &[&Ca]) -> Trust {
 }
 
 /// Trust in the roots of somebody else.
-pub(crate) fn foreign(roots: &[&Ca]) -> Trust {
+pub(crate) fn files(roots: &[&Ca]) -> Trust {
     Trust::files(roots_pem(roots).as_bytes()).unwrap()
 }
 
@@ -118,7 +120,7 @@ fn a_certificate_holds_exactly_one_identity_of_our_trust_domain() {
     }
     let dns_alone = root.leaf_with(|params| params.subject_alt_names = vec![dns("app.shop.test")]);
     assert_eq!(refusal(&trust, &dns_alone), Some(Reason::IdentityInvalid));
-    assert_eq!(refusal(&foreign(&[&root]), &dns_alone), None);
+    assert_eq!(refusal(&files(&[&root]), &dns_alone), None);
 }
 
 // PKI-16, V1: before a handshake, of an Authority and of files, in both directions.
@@ -126,7 +128,7 @@ fn a_certificate_holds_exactly_one_identity_of_our_trust_domain() {
 fn a_certificate_is_good_for_what_it_names_and_for_nothing_else() {
     let root = Ca::root("root");
     let made = |uses: &[Use]| root.leaf_with(|params| params.extended_key_usages = uses.to_vec());
-    for trust in [native(&[&root]), foreign(&[&root])] {
+    for trust in [native(&[&root]), files(&[&root])] {
         let verdict = |uses: &[Use], listens: bool| {
             let judged = trust.judge(made(uses).pem().as_bytes(), listens, now());
             judged.err().map(|error| error.reason)
@@ -248,7 +250,7 @@ fn a_leaf_that_breaks_a_rule_is_refused_wherever_it_is_from() {
             params.custom_extensions = vec![extension];
         },
     ];
-    for trust in [native(&[&root]), foreign(&[&root])] {
+    for trust in [native(&[&root]), files(&[&root])] {
         for (at, edit) in wrong.into_iter().enumerate() {
             let refused = refusal(&trust, &root.leaf_with(edit));
             assert_eq!(refused, Some(Reason::CertificateInvalid), "edit {at}");
@@ -293,7 +295,7 @@ fn an_issuer_that_breaks_a_rule_is_refused_wherever_it_is_from() {
         |params| params.use_authority_key_identifier_extension = false,
         |params| params.distinguished_name = DistinguishedName::new(),
     ];
-    for trust in [native(&[&root]), foreign(&[&root])] {
+    for trust in [native(&[&root]), files(&[&root])] {
         for (at, edit) in wrong.into_iter().enumerate() {
             let issuing = root.issuing_with("issuing", edit);
             let refused = refusal(&trust, &issuing.leaf().with(&[&issuing]));

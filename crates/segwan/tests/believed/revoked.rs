@@ -1,10 +1,10 @@
 //! Revocation by list and by set (V8), in handshakes and for connections that are already there.
 
 use crate::hierarchy::{Ca, Shown};
-use crate::{Sides, foreign, handshake, native, now, refusal, service};
+use crate::{Sides, files, handshake, native, now, refusal, service};
 use segwan::tls::trust::StaleCrl;
 use segwan::{Reason, Trust};
-use segwan_core::identity::CertificateFacts;
+use segwan_core::identity::Peer;
 use segwan_pki::certificate::Certificate;
 use segwan_pki::key::hex;
 use segwan_pki::revocation::{Crl, RevokedSet};
@@ -33,7 +33,7 @@ fn a_certificate_on_its_issuers_list_is_refused() {
     let root = Ca::root("root");
     let issuing = root.issuing("issuing");
     let shown = || issuing.leaf().with(&[&issuing]);
-    for trust in [native(&[&root]), foreign(&[&root])] {
+    for trust in [native(&[&root]), files(&[&root])] {
         assert_eq!(refusal(&trust, &shown()), None);
         install(&trust, &[&list(&issuing, &[&SERIAL])]);
         assert_eq!(refusal(&trust, &shown()), Some(Reason::CertificateRevoked));
@@ -84,7 +84,7 @@ fn a_stale_list_stays_in_force_or_refuses_as_configured() {
     assert_eq!(refusal(&trust, &root.leaf()), None);
     install(&trust, &[&lapsed(&[&SERIAL])]);
     assert_eq!(refusal(&trust, &root.leaf()), Some(Reason::CertificateRevoked));
-    trust.change(|state| state.stale_crl = StaleCrl::Refuse).unwrap();
+    trust.set_stale_crl(StaleCrl::Refuse);
     install(&trust, &[&lapsed(&[])]);
     let refused = trust.judge(root.leaf().pem().as_bytes(), false, now()).unwrap_err();
     assert_eq!(refused.reason, Reason::CrlStale);
@@ -116,10 +116,10 @@ fn what_the_set_names_is_refused() {
     assert_eq!(push(&|_| {}), None);
 }
 
-/// What a handshake keeps of a client.
-async fn facts(trust: Arc<Trust>, ca: &Ca, shown: &Shown) -> CertificateFacts {
+/// Whom a handshake makes of a client.
+async fn peer(trust: Arc<Trust>, ca: &Ca, shown: &Shown) -> Arc<Peer> {
     let (accepted, _) = handshake((&service(ca), trust.clone()), (shown, trust)).await;
-    accepted.unwrap().certificate().clone()
+    accepted.unwrap()
 }
 
 // DEP-02, trust.md section 5: a listener asks the state in force, at each handshake anew.
@@ -150,10 +150,11 @@ async fn a_live_connection_is_judged_again_by_lookups() {
     let issuing = root.issuing("issuing");
     let shown = issuing.leaf().with(&[&issuing]);
     let trust = Arc::new(native(&[&root]));
-    let facts = facts(trust.clone(), &root, &shown).await;
+    let peer = peer(trust.clone(), &root, &shown).await;
+    let facts = peer.certificate();
     assert_eq!(facts.keys, [shown.spki(), issuing.spki(), root.spki()]);
     assert_eq!((facts.issuer_key.clone(), facts.serial.clone()), (key_id(&issuing), hex(&SERIAL)));
-    let again = || trust.judge_again(&facts, now()).map(|(reason, _)| reason);
+    let again = || trust.judge_again(&peer, now()).map(|(reason, _)| reason);
     let before = trust.in_force();
     let back = || trust.install(before.clone()).unwrap();
     assert_eq!(again(), None);
@@ -164,7 +165,7 @@ async fn a_live_connection_is_judged_again_by_lookups() {
     let mut set = RevokedSet::default();
     set.insert(&key_id(&issuing), &hex(&SERIAL)).unwrap();
     trust.change(|state| state.revoked = Arc::new(set)).unwrap();
-    let (reason, why) = trust.judge_again(&facts, now()).unwrap();
+    let (reason, why) = trust.judge_again(&peer, now()).unwrap();
     assert_eq!(reason, Reason::CertificateRevoked);
     assert_eq!(why, format!("certificate with the serial {} was revoked", hex(&SERIAL)));
     back();
@@ -182,15 +183,82 @@ async fn a_live_connection_is_judged_again_by_lookups() {
     assert_eq!(again(), Some(Reason::TrustWithdrawn));
     trust.change(|state| state.roots.push(root.der.clone())).unwrap();
     assert_eq!(again(), None);
-    let over = |at: i64| trust.judge_again(&facts, at).map(|(reason, _)| reason);
+    let over = |at: i64| trust.judge_again(&peer, at).map(|(reason, _)| reason);
     assert_eq!(over(facts.not_after), None);
     assert_eq!(over(facts.not_after + 1), Some(Reason::CertificateExpired));
     // A lapsed list is for newcomers.
     let lapsed = issuing.list(&[], (now() - 86_400) * 1000, (now() - 3_600) * 1000);
     install(&trust, &[&lapsed]);
-    trust.change(|state| state.stale_crl = StaleCrl::Refuse).unwrap();
+    trust.set_stale_crl(StaleCrl::Refuse);
     assert_eq!(again(), None);
     assert_eq!(refusal(&trust, &shown), Some(Reason::CrlStale));
+}
+
+// V8: what ends an issuing certificate ends whoever came under it, here or new.
+#[tokio::test]
+async fn a_live_connection_ends_with_the_issuing_certificate_above_it() {
+    let root = Ca::root("root");
+    let (upper, other) = (root.issuing("upper"), root.issuing("other"));
+    let lower = upper.issuing("lower");
+    let shown = lower.leaf().with(&[&lower, &upper]);
+    let trust = Arc::new(native(&[&root]));
+    let peer = peer(trust.clone(), &root, &shown).await;
+    let before = trust.in_force();
+    let verdict = || {
+        let again = trust.judge_again(&peer, now()).map(|(reason, _)| reason);
+        assert_eq!(again, refusal(&trust, &shown));
+        again
+    };
+    let serial = |ca: &Ca| Certificate::read(&ca.der).unwrap().serial;
+    // Who is above it says so; nobody else's word counts.
+    for (by, whose, expected) in [
+        (&root, &upper, Some(Reason::CertificateRevoked)),
+        (&upper, &lower, Some(Reason::CertificateRevoked)),
+        (&root, &other, None),
+        (&root, &lower, None),
+    ] {
+        // The leaf's own issuer has a list, too, as it is where lists are.
+        install(&trust, &[&list(by, &[&serial(whose)]), &list(&lower, &[])]);
+        assert_eq!(verdict(), expected);
+        trust.install(before.clone()).unwrap();
+        let mut set = RevokedSet::default();
+        set.insert(&key_id(by), &hex(&serial(whose))).unwrap();
+        trust.change(|state| state.revoked = Arc::new(set)).unwrap();
+        assert_eq!(verdict(), expected);
+        trust.install(before.clone()).unwrap();
+    }
+    install(&trust, &[&list(&root, &[&serial(&upper)])]);
+    let (_, why) = trust.judge_again(&peer, now()).unwrap();
+    assert!(why.ends_with("was issued by a certificate that was revoked"), "{why}");
+}
+
+// V3: a root that is shown along makes more paths, and none of them hides why the first was refused.
+#[test]
+fn a_distrusted_issuer_is_named_also_when_the_root_is_shown_along() {
+    let root = Ca::root("root");
+    let issuing = root.issuing("issuing");
+    let trust = native(&[&root]);
+    let shown = issuing.leaf().with(&[&issuing, &root]);
+    assert_eq!(refusal(&trust, &shown), None);
+    trust.change(|state| state.distrusted = Arc::new([issuing.spki()].into())).unwrap();
+    assert_eq!(refusal(&trust, &shown), Some(Reason::TrustWithdrawn));
+}
+
+// RFC 5280 section 4.1.2.5: the second of `notAfter` belongs to the validity, for whoever comes and
+// for whoever is there.
+#[tokio::test]
+async fn newcomers_and_live_connections_end_with_the_same_second() {
+    let root = Ca::root("root");
+    let shown = root.leaf();
+    let trust = Arc::new(native(&[&root]));
+    let peer = peer(trust.clone(), &root, &shown).await;
+    let newcomer = |at| trust.judge(shown.pem().as_bytes(), false, at).err().map(|e| e.reason);
+    let live = |at| trust.judge_again(&peer, at).map(|(reason, _)| reason);
+    let expired = Some(Reason::CertificateExpired);
+    for (after, verdict) in [(-1, None), (0, None), (1, expired)] {
+        let at = peer.certificate().not_after + after;
+        assert_eq!((newcomer(at), live(at)), (verdict, verdict), "{after}");
+    }
 }
 
 // trust.md section 3: what is replaced is replaced alone.

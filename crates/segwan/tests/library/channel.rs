@@ -280,6 +280,7 @@ async fn a_peer_that_takes_nothing_is_not_waited_for() {
         .next()
         .unwrap()
         .replace("answers  = [\"add\"]", "pushes = true")
+        .replace("rules    = [", "#")
         .replace("contract = ", "pair = { by = \"none\" }\ncontract = ");
     let limits = Limits { write_timeout: Duration::from_millis(300), ..Limits::default() };
     let (mut channel, _peer) = service_and_peer(&text, &limits).await;

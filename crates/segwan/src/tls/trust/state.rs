@@ -1,9 +1,12 @@
 //! `TrustState`: what is believed, as it is given; `State`: the same, read and checked once.
 
 use super::super::verify::{Refusal, fault_of_issuer};
+use crate::agent::instant;
 use rustls::DistinguishedName;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, TrustAnchor};
+use segwan_core::audit::shown;
+use segwan_core::identity::IssuedUnder;
 use segwan_core::rejection::Reason;
 use segwan_pki::certificate::Certificate;
 use segwan_pki::key::{from_hex, hex, sha256};
@@ -22,11 +25,52 @@ pub struct TrustState {
     pub revoked: Arc<RevokedSet>,
     /// SHA-256 of the `SubjectPublicKeyInfo` of keys that no path may hold, root, issuing or leaf.
     pub distrusted: Arc<HashSet<[u8; 32]>>,
-    /// What a list past its time means.
-    pub stale_crl: StaleCrl,
     /// Whether a peer whose issuer has no list here is refused. Default no: a root that publishes
     /// none can be believed.
     pub needs_crl: bool,
+}
+
+/// What the operator of this node wants where it knows less than it should. No bundle, list or
+/// file that comes later changes it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Caution {
+    /// What a list past its time means.
+    pub stale_crl: StaleCrl,
+    /// What an hour without a word of the Authority means.
+    pub when_unreachable: WhenUnreachable,
+}
+
+/// What it means that the Authority was not heard for as long as raises the alarm
+/// `authority_unreachable`: 1 h.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WhenUnreachable {
+    /// What was believed stays in force. Default: an Authority that is down ends nobody's work.
+    #[default]
+    Keep,
+    /// New handshakes are refused until it is heard again; live connections stay. Whoever can cut
+    /// this node off its Authority then also stops newcomers, and hides no revocation from it.
+    RefuseNew,
+}
+
+/// What an operator should know of the list that ends first: that half of its age is over, or all
+/// of it, and what follows; at an instant in Unix milliseconds.
+#[must_use]
+pub fn stale_list(lists: &[Arc<Crl>], meaning: StaleCrl, now_ms: i64) -> Option<String> {
+    let oldest = lists.iter().min_by_key(|crl| crl.next_update_ms)?;
+    let half = oldest.this_update_ms + (oldest.next_update_ms - oldest.this_update_ms) / 2;
+    let (issuer, next) = (shown(oldest.issuer_key.as_bytes()), instant(oldest.next_update_ms));
+    if oldest.is_stale(now_ms) {
+        let meaning = match meaning {
+            StaleCrl::Keep => "the last one stays in force",
+            StaleCrl::Refuse => "nobody new whose certificate is by that key is let in",
+        };
+        return Some(format!(
+            "the revocation list of the issuing key {issuer} ended at {next}; {meaning}"
+        ));
+    }
+    (now_ms >= half).then(|| {
+        format!("the revocation list of the issuing key {issuer} is old; it ends at {next}")
+    })
 }
 
 /// What a revocation list past its `next_update` means.
@@ -56,6 +100,12 @@ pub enum TrustError {
     /// One of them breaks a rule for roots.
     #[error("certificate {0} of the roots is one {1}")]
     Unfit(usize, String),
+    /// A foreign authority can only be believed beside a Segwan Authority.
+    #[error("a foreign authority is believed beside a Segwan Authority, and nowhere else")]
+    NotBeside,
+    /// Two foreign authorities have one root.
+    #[error("certificate {0} of the roots is one of the foreign authority `{1}`, too")]
+    Shared(usize, String),
     /// One of them is not valid now.
     #[error("certificate {0} of the roots is outside its own validity")]
     Outdated(usize),
@@ -83,12 +133,16 @@ fn fault_of_root(root: &Certificate) -> Option<&'static str> {
 }
 
 /// One state of trust with its roots read.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct State {
     pub(crate) given: TrustState,
     pub(crate) anchors: Vec<TrustAnchor<'static>>,
     pub(crate) certificates: Vec<Certificate>,
     pub(crate) subjects: Vec<DistinguishedName>,
+    /// What a list past its time means: the operator's word, not the Authority's.
+    pub(crate) stale_crl: StaleCrl,
+    /// Why nobody new is let in, if so.
+    pub(crate) shut: Option<String>,
     /// SHA-256 of the roots' keys.
     pub(super) root_keys: HashSet<[u8; 32]>,
 }
@@ -101,6 +155,8 @@ impl State {
             anchors: vec![],
             certificates: vec![],
             subjects: vec![],
+            stale_crl: StaleCrl::default(),
+            shut: None,
             root_keys: HashSet::new(),
         };
         for (index, der) in given.roots.iter().enumerate() {
@@ -111,6 +167,21 @@ impl State {
         }
         state.given = given;
         Ok(state)
+    }
+
+    /// Reads the roots that take the place of those before; another root has to be valid now. One
+    /// that ended meanwhile must not keep a revocation out.
+    pub(super) fn after(before: &Self, given: TrustState, now: i64) -> Result<Self, TrustError> {
+        let next = Self::new(given)?.under(before);
+        if next.given.roots != before.given.roots {
+            next.check_validity(now)?;
+        }
+        Ok(next)
+    }
+
+    /// The same under the operator's words that another state is under.
+    pub(super) fn under(self, other: &Self) -> Self {
+        Self { stale_crl: other.stale_crl, shut: other.shut.clone(), ..self }
     }
 
     /// The one root, in DER, and nothing else.
@@ -138,6 +209,12 @@ impl State {
         self.root_keys.insert(sha256(&certificate.public_key));
         self.certificates.push(certificate);
         Ok(())
+    }
+
+    /// The place of the first root whose key is one of another state's roots, too.
+    pub(super) fn root_of(&self, other: &Self) -> Option<usize> {
+        let shared = |it: &Certificate| other.root_keys.contains(&sha256(&it.public_key));
+        self.certificates.iter().position(shared)
     }
 
     /// V6: every root is inside its own validity at one second (Unix).
@@ -172,6 +249,15 @@ impl State {
         let why =
             if distrusted == 0 { "has a distrusted key" } else { "leads over a distrusted key" };
         Some((Reason::TrustWithdrawn, why.to_owned()))
+    }
+
+    /// Whether one of these issuing certificates was revoked by whoever is above it.
+    pub(crate) fn issuer_revoked(&self, issued_under: &[IssuedUnder]) -> Option<Refusal> {
+        let revoked = |it: &IssuedUnder| self.is_revoked(&it.issuer_key, &it.serial);
+        issued_under.iter().any(revoked).then(|| {
+            let why = "was issued by a certificate that was revoked".to_owned();
+            (Reason::CertificateRevoked, why)
+        })
     }
 
     /// Whether the set or a list names this serial under this issuing key (hex identifier).

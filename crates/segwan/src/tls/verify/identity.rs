@@ -3,7 +3,7 @@
 use super::{Refusal, Verifier};
 use crate::tls::trust::Rule;
 use segwan_core::audit::shown;
-use segwan_core::identity::Identity;
+use segwan_core::identity::{FOREIGN, Identity};
 use segwan_core::rejection::Reason;
 use segwan_pki::certificate::{Certificate, Name};
 
@@ -42,6 +42,30 @@ impl Expected {
 impl Verifier {
     /// Exactly one identity, in our trust domain, and the expected one.
     pub(super) fn identify(&self, leaf: &Certificate) -> Result<Identity, Refusal> {
+        let identity = match &self.rule {
+            Rule::Mapped(mapping, _) => mapping.identify(leaf)?,
+            Rule::Authority(_) | Rule::Files(_) => self.named(leaf)?,
+        };
+        if let Rule::Authority(domain) = &self.rule {
+            if identity.trust_domain() != Some(domain.as_str()) {
+                let why = format!("belongs to another trust domain than `{domain}`");
+                return Err((Reason::WrongTrustDomain, why));
+            }
+            if identity.is_foreign() {
+                let why = format!("holds a name below `{FOREIGN}/`, which no Authority hands out");
+                return Err((Reason::IdentityInvalid, why));
+            }
+        }
+        match &self.expected {
+            Some(expected) if !expected.0.contains(&identity) => {
+                Err((Reason::PeerNameMismatch, "is not the expected one".to_owned()))
+            }
+            _ => Ok(identity),
+        }
+    }
+
+    /// The one identity that a certificate holds as it is.
+    fn named(&self, leaf: &Certificate) -> Result<Identity, Refusal> {
         let invalid = |why: String| (Reason::IdentityInvalid, why);
         let uris: Vec<&str> = leaf.names.iter().filter_map(as_uri).collect();
         let dns: Vec<&str> = leaf.names.iter().filter_map(as_dns).collect();
@@ -51,35 +75,23 @@ impl Verifier {
                 return Ok(identity.clone());
             }
         }
-        let identity = match (&self.rule, uris.as_slice(), dns.as_slice()) {
+        match (&self.rule, uris.as_slice(), dns.as_slice()) {
             (_, [uri], _) => Identity::spiffe(uri).map_err(|_| {
                 invalid(format!("holds `{}`, which is no identity", shown(uri.as_bytes())))
-            })?,
+            }),
             (Rule::Files(_), [], [name]) => Identity::dns(name).map_err(|_| {
                 invalid(format!("holds `{}`, which is no identity", shown(name.as_bytes())))
-            })?,
+            }),
             (Rule::Files(_), [], several) if self.expected.is_some() && !several.is_empty() => {
                 let names = shown(several.join(", ").as_bytes());
-                return Err((Reason::PeerNameMismatch, format!("holds the names `{names}`")));
+                Err((Reason::PeerNameMismatch, format!("holds the names `{names}`")))
             }
             (_, uris, dns) => {
                 let (uris, dns) = (uris.len(), dns.len());
-                return Err(invalid(format!(
+                Err(invalid(format!(
                     "holds {uris} URI names and {dns} DNS names, not exactly one identity"
-                )));
+                )))
             }
-        };
-        if let Rule::Authority(domain) = &self.rule
-            && identity.trust_domain() != Some(domain.as_str())
-        {
-            let why = format!("belongs to another trust domain than `{domain}`");
-            return Err((Reason::WrongTrustDomain, why));
-        }
-        match &self.expected {
-            Some(expected) if !expected.0.contains(&identity) => {
-                Err((Reason::PeerNameMismatch, "is not the expected one".to_owned()))
-            }
-            _ => Ok(identity),
         }
     }
 }

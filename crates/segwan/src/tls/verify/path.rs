@@ -5,6 +5,7 @@ use crate::tls::config::provider;
 use crate::tls::trust::StaleCrl;
 use crate::tls::words::in_words;
 use rustls::pki_types::{CertificateDer, UnixTime};
+use segwan_core::identity::IssuedUnder;
 use segwan_core::rejection::Reason;
 use segwan_pki::certificate::{Certificate, KeyKind};
 use segwan_pki::key::{hex, sha256};
@@ -23,6 +24,8 @@ pub(super) struct Path {
     pub(super) depth: usize,
     /// Key identifier in hex of the certificate that issued the leaf, if it has one.
     pub(super) issuer_key: Option<String>,
+    /// The issuing certificates on it below the root.
+    pub(super) issued_under: Vec<IssuedUnder>,
     /// Earliest end of validity on it.
     pub(super) not_after: i64,
 }
@@ -39,7 +42,7 @@ impl Verifier {
         let end = EndEntityCert::try_from(leaf_der).map_err(|e| path_fault(&e))?;
         let lists = self.lists_of(leaf, &end);
         let revocation = RevocationOptionsBuilder::new(&lists).ok().map(|options| {
-            let expiration = match self.state.given.stale_crl {
+            let expiration = match self.state.stale_crl {
                 StaleCrl::Keep => ExpirationPolicy::Ignore,
                 StaleCrl::Refuse => ExpirationPolicy::Enforce,
             };
@@ -49,12 +52,16 @@ impl Verifier {
                 .with_expiration_policy(expiration)
                 .build()
         });
-        // webpki goes on to another path when one is refused; the last word about them is kept.
+        // webpki goes on to another path when one is refused. The first word about them is kept: the
+        // paths after it lead through a root that was shown along.
         let found = RefCell::new(None);
         let judged = |path: &VerifiedPath<'_>| {
             let checked = self.check_path(leaf, path, now);
             let result = checked.as_ref().map(|_| ()).map_err(|_| webpki::Error::CertDistrusted);
-            found.replace(Some(checked));
+            let mut found = found.borrow_mut();
+            if checked.is_ok() || found.is_none() {
+                *found = Some(checked);
+            }
             result
         };
         let algorithms = provider().signature_verification_algorithms.all;
@@ -136,13 +143,19 @@ impl Verifier {
         }
         let all = || std::iter::once(leaf).chain(&issuing).chain([root]);
         let issuer = issuing.first().unwrap_or(root).subject_key.as_ref();
+        let above = issuing.iter().skip(1).chain([root]);
+        let issued_under = issuing.iter().zip(above).map(|(it, above)| IssuedUnder {
+            issuer_key: above.subject_key.as_deref().map(hex).unwrap_or_default(),
+            serial: it.serial.clone(),
+        });
         let path = Path {
+            issued_under: issued_under.collect(),
             keys: all().map(|it| sha256(&it.public_key)).collect(),
             depth: issuing.iter().filter(|it| !it.is_self_issued).count(),
             issuer_key: issuer.or(leaf.authority_key.as_ref()).map(|key| hex(key)),
             not_after: all().map(|it| it.not_after).min().unwrap_or_default(),
         };
-        self.check_withdrawn(leaf, &issuing, root, &path)?;
+        self.check_withdrawn(leaf, &path)?;
         Ok(path)
     }
 
@@ -160,25 +173,10 @@ impl Verifier {
 
     /// V3 and the pushed half of V8: nothing on the path was distrusted or revoked. Of issuing
     /// certificates that is asked of the lists that are here, and none is needed.
-    fn check_withdrawn(
-        &self,
-        leaf: &Certificate,
-        issuing: &[Certificate],
-        root: &Certificate,
-        path: &Path,
-    ) -> Result<(), Refusal> {
+    fn check_withdrawn(&self, leaf: &Certificate, path: &Path) -> Result<(), Refusal> {
         let issuer = path.issuer_key.as_deref().unwrap_or_default();
         self.state.withdrawn(issuer, &leaf.serial_hex(), &path.keys).map_or(Ok(()), Err)?;
-        let above = issuing.iter().skip(1).chain([root]);
-        let revoked = issuing.iter().zip(above).any(|(it, above)| {
-            let issuer = above.subject_key.as_deref().map(hex).unwrap_or_default();
-            self.state.is_revoked(&issuer, &it.serial)
-        });
-        if revoked {
-            let why = "was issued by a certificate that was revoked".to_owned();
-            return Err((Reason::CertificateRevoked, why));
-        }
-        Ok(())
+        self.state.issuer_revoked(&path.issued_under).map_or(Ok(()), Err)
     }
 
     /// A signature that does not hold means another thing if no root has the key that is named: an
