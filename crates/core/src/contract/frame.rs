@@ -5,13 +5,28 @@
 //! depend on how the bytes arrived (`contracts.md` section 5).
 
 mod delimiter;
+mod digits;
+mod eof;
+mod fixed;
+mod headers;
 mod length;
 mod lines;
+mod mllp;
+mod netstring;
+mod octet_count;
+mod switch;
 
+pub use super::codec::resp::frame::RespFrame;
 pub use delimiter::Delimiter;
+pub(super) use delimiter::overlaps_itself;
+pub use fixed::Fixed;
+pub use headers::Headers;
 pub use length::{Length, LengthType};
 pub use lines::{AtEof, Lines};
+pub use octet_count::OctetCount;
+pub use switch::{Case, Switch};
 
+use super::codec::modbus::frame as mbap;
 use crate::rejection::{Reason, Violation};
 use std::ops::Range;
 
@@ -24,6 +39,24 @@ pub enum FrameRule {
     Delimiter(Delimiter),
     /// Frames say their length ahead.
     Length(Length),
+    /// Frames are netstrings.
+    Netstring,
+    /// Frames have one size.
+    Fixed(Fixed),
+    /// The whole direction is one frame.
+    Eof,
+    /// Frames are blocks of the minimal lower layer protocol.
+    Mllp,
+    /// Frames have headers, one of which says their length.
+    Headers(Headers),
+    /// Frames have their length in digits ahead.
+    OctetCount(OctetCount),
+    /// Frames say by a field how they are cut.
+    Switch(Switch),
+    /// The header of Modbus/TCP, which stays in the payload.
+    Mbap,
+    /// Values of RESP, whose types stay in the payload.
+    Resp(RespFrame),
 }
 
 /// One whole frame at the start of a buffer.
@@ -55,6 +88,15 @@ impl FrameRule {
             Self::Lines(rule) => rule.cut(buffer, scanned, limit),
             Self::Delimiter(rule) => rule.cut(buffer, scanned, limit),
             Self::Length(rule) => rule.cut(buffer, limit),
+            Self::Netstring => netstring::cut(buffer, limit),
+            Self::Fixed(rule) => rule.cut(buffer, limit),
+            Self::Eof => eof::cut(buffer, limit),
+            Self::Mllp => mllp::cut(buffer, scanned, limit),
+            Self::Headers(rule) => rule.cut(buffer, scanned, limit),
+            Self::OctetCount(rule) => rule.cut(buffer, limit),
+            Self::Switch(rule) => rule.cut(buffer, limit),
+            Self::Mbap => mbap::cut(buffer, limit),
+            Self::Resp(rule) => rule.cut(buffer, scanned, limit),
         }?;
         if frame.is_some() {
             *scanned = 0;
@@ -73,6 +115,7 @@ impl FrameRule {
             return Ok(None);
         }
         match self {
+            Self::Eof => eof::last(rest, clean, limit),
             Self::Lines(rule) if clean && rule.at_eof == AtEof::Accept => {
                 rule.last(rest, limit).map(Some)
             }
@@ -99,6 +142,18 @@ impl FrameRule {
             Self::Lines(rule) => rule.put(payload, out),
             Self::Delimiter(rule) => rule.put(payload, out),
             Self::Length(rule) => rule.put(payload, out),
+            Self::Netstring => netstring::put(payload, out),
+            Self::Fixed(rule) => rule.put(payload, out),
+            Self::Eof => {
+                out.extend_from_slice(payload);
+                Ok(())
+            }
+            Self::Mllp => mllp::put(payload, out),
+            Self::Headers(rule) => rule.put(payload, out),
+            Self::OctetCount(rule) => rule.put(payload, out),
+            Self::Switch(rule) => rule.put(payload, out),
+            Self::Mbap => mbap::put(payload, out),
+            Self::Resp(rule) => rule.put(payload, out),
         }
     }
 }

@@ -17,9 +17,7 @@ impl Delimiter {
         if bytes.is_empty() || bytes.len() > 8 {
             return Err("a delimiter has 1 to 8 bytes".to_owned());
         }
-        let overlaps =
-            (1..bytes.len()).any(|n| bytes.get(n..).is_some_and(|t| bytes.starts_with(t)));
-        if overlaps {
+        if overlaps_itself(bytes) {
             return Err(
                 "the delimiter overlaps itself, so two parsers may disagree where a frame \
                         ends"
@@ -64,4 +62,10 @@ impl Delimiter {
         }
         Ok(())
     }
+}
+
+/// Whether an end of these bytes is their beginning too. Then what stands before them may move
+/// them: `a:` and `::` are read as `a` and `::`, with a colon left over.
+pub(in crate::contract) fn overlaps_itself(bytes: &[u8]) -> bool {
+    (1..bytes.len()).any(|n| bytes.get(n..).is_some_and(|tail| bytes.starts_with(tail)))
 }

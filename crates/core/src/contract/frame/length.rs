@@ -192,7 +192,7 @@ impl Length {
 
 impl LengthType {
     /// The value of a length field and its width, once all of it is there.
-    fn read(self, field: &[u8]) -> Result<Option<(u64, usize)>, Violation> {
+    pub(super) fn read(self, field: &[u8]) -> Result<Option<(u64, usize)>, Violation> {
         match self {
             Self::Big(width) => {
                 let width = usize::from(width);
