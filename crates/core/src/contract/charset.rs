@@ -1,4 +1,7 @@
 //! `Charset`: which bytes are text.
+//!
+//! The one door to encoding_rs: bytes decode completely and encode back to the same bytes, a byte
+//! order mark chooses nothing, and nothing is replaced (DEP-48).
 
 use crate::rejection::{Reason, Violation};
 use std::borrow::Cow;
@@ -12,6 +15,11 @@ pub enum Charset {
     Utf8,
     /// ISO 8859-1: each byte is the code point of its number.
     Latin1,
+    /// ASCII, and the pairs that KS X 1001 assigns.
+    EucKr,
+    /// Code page 949: EUC-KR and the 8,822 syllables that KS X 1001 lacks. The second byte of
+    /// such a pair may be an ASCII letter.
+    Cp949,
 }
 
 impl Charset {
@@ -22,12 +30,21 @@ impl Charset {
             "ascii" => Some(Self::Ascii),
             "utf-8" => Some(Self::Utf8),
             "latin1" => Some(Self::Latin1),
+            "euc-kr" => Some(Self::EucKr),
+            "cp949" => Some(Self::Cp949),
             _ => None,
         }
     }
 
     /// Every name.
-    pub const NAMES: [&'static str; 3] = ["ascii", "utf-8", "latin1"];
+    pub const NAMES: [&'static str; 5] = ["ascii", "utf-8", "latin1", "euc-kr", "cp949"];
+
+    /// Whether an ASCII letter may be the second half of a character, so that no letter can be
+    /// looked for in the bytes (K-12).
+    #[must_use]
+    pub fn hides_letters(self) -> bool {
+        self == Self::Cp949
+    }
 
     /// The text of these bytes, without a copy where the charset allows.
     ///
@@ -49,6 +66,8 @@ impl Charset {
                 Ok(text) if bytes.is_ascii() => Cow::Borrowed(text),
                 _ => Cow::Owned(bytes.iter().map(|b| char::from(*b)).collect()),
             }),
+            Self::EucKr => korean(bytes, "euc-kr", is_ks_x_1001),
+            Self::Cp949 => korean(bytes, "cp949", |_| true),
         }
     }
 
@@ -62,8 +81,47 @@ impl Charset {
                 let bytes: Result<Vec<u8>, _> = text.chars().map(u8::try_from).collect();
                 bytes.ok().map(Cow::Owned)
             }
+            Self::EucKr | Self::Cp949 => {
+                let (bytes, _, unmappable) = encoding_rs::EUC_KR.encode(text);
+                let holds = !unmappable && (self == Self::Cp949 || is_ks_x_1001(&bytes));
+                holds.then_some(bytes)
+            }
         }
     }
+}
+
+/// Text in the Encoding Standard's EUC-KR, which is code page 949, within the narrower `range`.
+fn korean<'a>(
+    bytes: &'a [u8],
+    name: &str,
+    range: impl Fn(&[u8]) -> bool,
+) -> Result<Cow<'a, str>, Violation> {
+    let text = encoding_rs::EUC_KR.decode_without_bom_handling_and_without_replacement(bytes);
+    let same = |text: &str| {
+        let (again, _, unmappable) = encoding_rs::EUC_KR.encode(text);
+        !unmappable && *again == *bytes
+    };
+    match text {
+        Some(text) if text.is_ascii() || (range(bytes) && same(&text)) => Ok(text),
+        _ => {
+            let sentence = format!("the bytes are not text in the charset `{name}`");
+            Err(Violation::new(Reason::Charset, sentence))
+        }
+    }
+}
+
+/// Whether all bytes are ASCII, or pairs of 0xA1 to 0xFE. Within these the index that decoded them
+/// holds what KS X 1001 assigns and nothing else.
+fn is_ks_x_1001(bytes: &[u8]) -> bool {
+    let mut rest = bytes.iter();
+    while let Some(byte) = rest.next() {
+        let pair = |b: &u8| (0xa1..=0xfe).contains(b);
+        let whole = byte.is_ascii() || (pair(byte) && rest.next().is_some_and(pair));
+        if !whole {
+            return false;
+        }
+    }
+    true
 }
 
 fn not(charset: &str, byte: u8, at: usize) -> Violation {
@@ -95,5 +153,48 @@ mod tests {
         let text = Charset::Latin1.decode(&all).unwrap();
         assert_eq!(Charset::Latin1.encode(&text).unwrap(), all);
         assert_eq!(Charset::Latin1.encode("한"), None);
+    }
+
+    // TRAP-25, CON-14, DEP-48
+    #[test]
+    fn korean_text_is_what_its_charset_assigns_and_nothing_else() {
+        let name = b"\xc8\xab\xb1\xe6\xb5\xbf";
+        for charset in [Charset::EucKr, Charset::Cp949] {
+            assert_eq!(charset.decode(name).unwrap(), "홍길동");
+            assert_eq!(charset.encode("홍길동").unwrap(), &name[..]);
+            // A lead byte at the end, a lone trail byte, a byte order mark's charset, the unassigned.
+            for bad in [&b"\xc8"[..], b"\xc8\xab\xb1", b"\x80", b"\xff", b"\xc8\x20"] {
+                assert_eq!(charset.decode(bad).unwrap_err().reason, Reason::Charset, "{bad:?}");
+            }
+            // The first three bytes are no byte order mark here: the peer chooses no charset.
+            let marked = charset.decode(b"\xef\xbb\xbf\xed\x95\x9c");
+            assert_ne!(marked.ok().as_deref(), Some("한"));
+            assert!(charset.decode(b"\xc9\xa1").is_err(), "a user-defined pair");
+            assert_eq!(charset.encode("\u{1f600}"), None);
+        }
+        // 똠 stands in code page 949 alone; its second byte is the letter c.
+        assert_eq!(Charset::Cp949.decode(b"\x8c\x63").unwrap(), "똠");
+        assert_eq!(Charset::EucKr.decode(b"\x8c\x63").unwrap_err().reason, Reason::Charset);
+        assert_eq!(Charset::EucKr.encode("똠"), None);
+    }
+
+    #[test]
+    fn every_korean_pair_is_read_as_it_is_written() {
+        let (mut wide, mut narrow) = (0, 0);
+        for lead in 0x80..=0xff {
+            for trail in 0..=0xff {
+                let pair = [lead, trail];
+                let Ok(text) = Charset::Cp949.decode(&pair) else { continue };
+                if text.chars().count() > 1 {
+                    continue;
+                }
+                wide += 1;
+                assert_eq!(Charset::Cp949.encode(&text).unwrap(), &pair[..]);
+                narrow += usize::from(Charset::EucKr.decode(&pair).is_ok());
+            }
+        }
+        assert_eq!(wide - narrow, 8_822);
+        // KS X 1001:2004 with the euro, registered and postal signs, or without the last.
+        assert!((8_226..=8_227).contains(&narrow), "{narrow}");
     }
 }

@@ -1,5 +1,9 @@
 //! `FieldRule`: what one field of a message may hold, in the short form.
 
+mod form;
+
+pub use form::{Decimal, Form};
+
 use super::pattern::{Pattern, RuleError};
 use super::text::TextRule;
 use super::value::Value;
@@ -21,6 +25,8 @@ pub struct FieldRule {
     pub bytes: Option<(usize, usize)>,
     /// What a whole text matches.
     pub regex: Option<Pattern>,
+    /// What a text is written as: a decimal number, a date, bytes.
+    pub form: Option<Form>,
     /// What every element of a list holds.
     pub each: Option<Box<Self>>,
     /// Whether the field may be absent.
@@ -32,6 +38,20 @@ pub struct FieldRule {
 }
 
 impl FieldRule {
+    /// Whether the rule says of what type a value is; a list by each of its elements.
+    #[must_use]
+    pub fn has_type(&self) -> bool {
+        let scalar = self.int.is_some()
+            || self.one_of.is_some()
+            || self.constant.is_some()
+            || self.len.is_some()
+            || self.bytes.is_some()
+            || self.regex.is_some()
+            || self.text.is_some()
+            || self.form.is_some();
+        self.each.as_ref().map_or(scalar, |each| each.has_type())
+    }
+
     /// Whether the rule is consistent in itself.
     ///
     /// # Errors
@@ -39,7 +59,8 @@ impl FieldRule {
     pub fn consistent(self) -> Result<Self, RuleError> {
         let empty = self.int.is_some_and(|(lo, hi)| lo > hi)
             || self.len.is_some_and(|(lo, hi)| lo > hi)
-            || self.bytes.is_some_and(|(lo, hi)| lo > hi);
+            || self.bytes.is_some_and(|(lo, hi)| lo > hi)
+            || matches!(self.form, Some(Form::Hex(lo, hi) | Form::Base64(lo, hi)) if lo > hi);
         if empty {
             return Err(RuleError::new("K-02", "the lower bound is above the upper one"));
         }
@@ -99,9 +120,15 @@ impl FieldRule {
         if let Some(pattern) = &self.regex {
             self.check_regex(pointer, value, pattern)?;
         }
+        if let Some((reason, what)) = self.form.as_ref().and_then(|form| form.fault(value)) {
+            let is = self.seen(value);
+            return fault(reason, format!("`{pointer}` is {is}, not {what}"));
+        }
         if let Some(rule) = &self.text {
             match value {
-                Value::Text(text) => rule.text(text, pointer)?,
+                Value::Text(text) => {
+                    rule.text(text, pointer).map_err(|fault| self.hidden(fault))?
+                }
                 _ => return fault(Reason::TextDenied, wrong(pointer, value, "a text")),
             }
         }
@@ -182,6 +209,23 @@ impl FieldRule {
         // The length of a secret is a secret too.
         let is = if self.secret { "a secret length".to_owned() } else { format!("{is} {unit}") };
         Err(Violation::at(reason, pointer, format!("`{pointer}` is {is}, outside {lo} to {hi}")))
+    }
+
+    /// A violation without the text that broke it, where that is secret.
+    fn hidden(&self, fault: Violation) -> Violation {
+        if !self.secret {
+            return fault;
+        }
+        let at = fault.pointer.clone().unwrap_or_default();
+        Violation { sentence: format!("`{at}` is a secret, which breaks its text rule"), ..fault }
+    }
+
+    /// Makes the value secret, and all that lies below.
+    pub(crate) fn hide(&mut self) {
+        self.secret = true;
+        if let Some(each) = &mut self.each {
+            each.hide();
+        }
     }
 
     /// The value as an operator may read it here.

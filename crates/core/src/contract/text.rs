@@ -5,6 +5,8 @@ use crate::audit::shown;
 use crate::rejection::{Reason, Violation};
 use unicode_normalization::is_nfc;
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
+use unicode_script::{Script, UnicodeScript};
+use unicode_security::{RestrictionLevel, RestrictionLevelDetection};
 
 /// What a text may hold (`contracts.md` section 8).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +15,60 @@ pub struct TextRule {
     pub nfc: bool,
     /// Classes of characters that may not occur.
     pub deny: Vec<TextClass>,
+    /// The scripts that its characters may be of; all, if none is listed.
+    pub scripts: Vec<ScriptName>,
+    /// How far scripts may be mixed.
+    pub confusables: Confusables,
+}
+
+/// A script of Unicode, such as `Hangul`, or `Common` for what many scripts share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScriptName(Script);
+
+impl ScriptName {
+    /// The script of this name, as Unicode writes it.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Script::from_full_name(name).map(Self)
+    }
+}
+
+/// How far the scripts of one text may be mixed: the restriction levels of UTS #39 section 5.2.
+///
+/// Punctuation, blanks and symbols of ASCII are in no script and imitate nothing, so they take no
+/// part in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Confusables {
+    /// No restriction.
+    Any,
+    /// All characters are of one script.
+    SingleScript,
+    /// One script, or Latin with what is written in Korea, Japan or China.
+    HighlyRestrictive,
+    /// ASCII alone.
+    Ascii,
+}
+
+impl Confusables {
+    /// The levels by their names in a contract.
+    pub const NAMES: [(&'static str, Self); 4] = [
+        ("any", Self::Any),
+        ("single-script", Self::SingleScript),
+        ("highly-restrictive", Self::HighlyRestrictive),
+        ("ascii", Self::Ascii),
+    ];
+
+    fn hold(self, text: &str) -> bool {
+        let most = match self {
+            Self::Any => return true,
+            Self::Ascii => return text.is_ascii(),
+            Self::SingleScript => RestrictionLevel::SingleScript,
+            Self::HighlyRestrictive => RestrictionLevel::HighlyRestrictive,
+        };
+        let written = |c: &char| !c.is_ascii() || c.is_ascii_alphanumeric();
+        let letters: String = text.chars().filter(written).collect();
+        text.is_ascii() || letters.as_str().check_restriction_level(most)
+    }
 }
 
 /// A class of characters that a contract can deny.
@@ -91,20 +147,33 @@ impl TextRule {
     /// The default: control characters and noncharacters are denied.
     #[must_use]
     pub fn plain() -> Self {
-        Self { nfc: false, deny: vec![TextClass::Control, TextClass::Noncharacter] }
+        Self {
+            nfc: false,
+            deny: vec![TextClass::Control, TextClass::Noncharacter],
+            scripts: Vec::new(),
+            confusables: Confusables::Any,
+        }
     }
 
     /// For names and codes that people compare: composed, and no class but `unassigned`.
     #[must_use]
     pub fn strict() -> Self {
         let all = TextClass::NAMES.iter().map(|(_, class)| *class);
-        Self { nfc: true, deny: all.filter(|c| *c != TextClass::Unassigned).collect() }
+        let deny = all.filter(|c| *c != TextClass::Unassigned).collect();
+        Self { nfc: true, deny, ..Self::plain() }
+    }
+
+    /// For names that must not imitate each other: `strict`, and no more than the scripts that are
+    /// written together.
+    #[must_use]
+    pub fn identifier() -> Self {
+        Self { confusables: Confusables::HighlyRestrictive, ..Self::strict() }
     }
 
     /// Judges every text and key of a tree.
     ///
     /// # Errors
-    /// `text_denied` or `text_form` at the first text that the rule does not take.
+    /// As [`TextRule::text`], at the first text that the rule does not take.
     pub fn check(&self, tree: &Value<'_>) -> Result<(), Violation> {
         self.walk(tree, &mut String::new())
     }
@@ -142,10 +211,10 @@ impl TextRule {
     /// Judges one text, which stands at `pointer`.
     ///
     /// # Errors
-    /// `text_denied` or `text_form`.
+    /// `text_denied`, `text_form`, `text_script` or `text_confusable`.
     pub fn text(&self, text: &str, pointer: &str) -> Result<(), Violation> {
-        // Printable ASCII is in no class and in every normal form.
-        if text.bytes().all(|b| (0x20..0x7f).contains(&b)) {
+        // Printable ASCII is in no class, in every normal form and imitates nothing.
+        if self.scripts.is_empty() && text.bytes().all(|b| (0x20..0x7f).contains(&b)) {
             return Ok(());
         }
         for c in text.chars() {
@@ -161,6 +230,23 @@ impl TextRule {
                 shown(text.as_bytes())
             );
             return Err(Violation::at(Reason::TextForm, pointer, sentence));
+        }
+        self.scripts(text, pointer)
+    }
+
+    fn scripts(&self, text: &str, pointer: &str) -> Result<(), Violation> {
+        let listed = |c: &char| self.scripts.iter().any(|script| script.0 == c.script());
+        if !self.scripts.is_empty()
+            && let Some(c) = text.chars().find(|c| !listed(c))
+        {
+            let (code, script) = (u32::from(c), c.script().full_name());
+            let sentence =
+                format!("text holds U+{code:04X} of the script `{script}`, which is not listed");
+            return Err(Violation::at(Reason::TextScript, pointer, sentence));
+        }
+        if !self.confusables.hold(text) {
+            let sentence = "text mixes scripts, or holds characters that no identifier has";
+            return Err(Violation::at(Reason::TextConfusable, pointer, sentence));
         }
         Ok(())
     }
@@ -196,7 +282,7 @@ mod tests {
             (TextClass::Noncharacter, '\u{10ffff}'),
         ];
         for (class, c) in rows {
-            let rule = TextRule { nfc: false, deny: vec![class] };
+            let rule = TextRule { deny: vec![class], ..TextRule::plain() };
             let refused = rule.text(&c.to_string(), "/x").unwrap_err();
             assert_eq!(refused.reason, Reason::TextDenied, "{class:?}");
             assert_eq!(rule.text("가 a", "/x"), Ok(()));
@@ -223,11 +309,57 @@ mod tests {
         assert!(TextRule::plain().check(&bad_key).is_err());
     }
 
+    // CON-14, KR-12
+    #[test]
+    fn characters_of_other_scripts_are_refused() {
+        let scripts = ["Hangul", "Latin"].map(|name| ScriptName::named(name).unwrap()).to_vec();
+        let rule = TextRule { scripts, ..TextRule::plain() };
+        assert_eq!(rule.text("홍길동Hong", ""), Ok(()));
+        for bad in ["\u{430}", "漢", "5", " ", "\u{3000}", "e\u{301}"] {
+            assert_eq!(rule.text(bad, "/x").unwrap_err().reason, Reason::TextScript, "{bad}");
+        }
+        assert!(ScriptName::named("hangul").is_none());
+    }
+
+    // CON-14
+    #[test]
+    fn text_that_imitates_other_text_is_refused() {
+        let rule = |confusables| TextRule { confusables, ..TextRule::plain() };
+        let rows: [(&str, bool, bool, bool); 7] = [
+            // single-script, highly-restrictive, ascii
+            ("paypal-1 @x/y", true, true, true),
+            ("p\u{430}ypal", false, false, false),
+            ("\u{440}\u{430}\u{443}", true, true, false),
+            ("홍길동", true, true, false),
+            ("홍길동 1 Hong", false, true, false),
+            ("東京タワー TV", false, true, false),
+            ("홍\u{2126}", false, false, false),
+        ];
+        for (text, single, highly, ascii) in rows {
+            let levels = [
+                (Confusables::SingleScript, single),
+                (Confusables::HighlyRestrictive, highly),
+                (Confusables::Ascii, ascii),
+                (Confusables::Any, true),
+            ];
+            for (level, holds) in levels {
+                let judged = rule(level).text(text, "/x").map_err(|v| v.reason);
+                let expected = if holds { Ok(()) } else { Err(Reason::TextConfusable) };
+                assert_eq!(judged, expected, "{text} {level:?}");
+            }
+        }
+        let identifier = TextRule::identifier();
+        assert_eq!(identifier.text("p\u{430}ypal", "").unwrap_err().reason, Reason::TextConfusable);
+        assert_eq!(identifier.text("\u{200b}x", "").unwrap_err().reason, Reason::TextDenied);
+    }
+
     // DEP-4A
     #[test]
-    fn both_unicode_tables_are_of_one_version() {
+    fn all_unicode_tables_are_of_one_version() {
         let normal = unicode_normalization::UNICODE_VERSION;
         let (a, b, c) = unicode_properties::UNICODE_VERSION;
         assert_eq!((u64::from(normal.0), u64::from(normal.1), u64::from(normal.2)), (a, b, c));
+        assert_eq!(unicode_script::UNICODE_VERSION, (a, b, c));
+        assert_eq!(unicode_security::UNICODE_VERSION, (a, b, c));
     }
 }
