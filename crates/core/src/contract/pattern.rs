@@ -33,6 +33,8 @@ const LARGEST: usize = 64 << 10;
 pub struct Pattern {
     source: Box<str>,
     regex: regex::Regex,
+    /// Size of the compiled program, of which the work bound is made.
+    states: usize,
 }
 
 impl PartialEq for Pattern {
@@ -61,11 +63,24 @@ impl Pattern {
             };
             return Err(RuleError::new("K-41", message).hint(hint));
         }
-        let regex = regex::RegexBuilder::new(&format!(r"\A(?:{source})\z"))
+        let whole = format!(r"\A(?:{source})\z");
+        let regex = regex::RegexBuilder::new(&whole)
             .size_limit(LARGEST)
             .build()
             .map_err(|error| RuleError::new("K-41", sentence(&error)))?;
-        Ok(Self { source: source.into(), regex })
+        // The same program as the engine's own, only to count it.
+        let states = regex_automata::nfa::thompson::NFA::new(&whole)
+            .map_err(|_| RuleError::new("K-41", "pattern has no program of its own"))?
+            .states()
+            .len();
+        Ok(Self { source: source.into(), regex, states })
+    }
+
+    /// What a match over so many bytes may cost, in units of `contracts.md` section 23: at worst
+    /// every state is looked at for every byte.
+    #[must_use]
+    pub fn units(&self, bytes: u64) -> u64 {
+        bytes.saturating_mul(self.states as u64) / 64 + 1
     }
 
     /// The pattern as written.
