@@ -6,30 +6,50 @@
 //! through the steps of `contracts.md` section 4.1 in their order and stops at the first refusal;
 //! nothing before the last step changes the session but counters.
 
+mod buffer;
+mod clear;
 mod deadline;
 mod judge;
+mod kept;
 mod open;
+mod refuse;
+mod shadow;
+mod speaker;
+mod used;
 
 pub use deadline::Waits;
+pub use shadow::{Shadow, ShadowVerdict};
 
 use crate::audit::{Event, Totals};
 use crate::contract::limit::Meter;
+use crate::contract::quota::Quotas;
 use crate::contract::{Contract, Side};
+use crate::identity::Identity;
 use crate::limits::Limits;
 use crate::now::Now;
 use crate::policy::{DecisionCache, Permit, Policy};
 use crate::rejection::{Class, Reason, Violation};
-use open::Open;
+use buffer::Buffer;
+use judge::Framed;
+pub(crate) use kept::Kept;
+use kept::Remembered;
+use open::{Key, Open};
+use refuse::Refusal;
+use speaker::{Speaker, speaker};
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
+use used::Used;
+use zeroize::Zeroize;
 
 /// Bytes that met their contract and were authorized, or that the contract answers.
 ///
 /// Only a [`Session`] adds to it, and the writers take nothing else, so a message that skipped a
-/// check is not written. It belongs to the thread and is reused; whoever writes clears it.
+/// check is not written. It belongs to the thread and is reused; whoever writes clears it. Where a
+/// message declares secrets (the flag), it is overwritten then.
 #[derive(Debug, Default)]
-pub struct Cleared(Vec<u8>);
+pub struct Cleared(Vec<u8>, bool);
 
 impl Cleared {
     /// The bytes, in the order in which they are due.
@@ -46,6 +66,9 @@ impl Cleared {
 
     /// Forgets the bytes once they were written or kept elsewhere.
     pub fn clear(&mut self) {
+        if std::mem::take(&mut self.1) {
+            self.0.zeroize();
+        }
         self.0.clear();
         self.0.shrink_to(256 << 10);
     }
@@ -135,6 +158,24 @@ pub struct Session {
     open: Open,
     cache: DecisionCache,
     meter: Option<Meter>,
+    /// Where the exchange stands in the contract's states.
+    state: usize,
+    remembered: Remembered,
+    used: Used,
+    /// Questions of the service that the client has not answered, oldest first.
+    asked: VecDeque<Asked>,
+    /// Counts of this connection alone, and whether it uses no others.
+    own_quotas: Quotas,
+    counts_alone: bool,
+    /// The client is not judged before this instant: a refusal is delayed.
+    held_until: Option<Instant>,
+    /// Bytes of refusals given out since the client had taken all.
+    untaken: usize,
+    /// When the client may first speak, in a protocol where the service speaks first.
+    may_speak_since: Option<Instant>,
+    client_spoke: bool,
+    /// What rules read as `peer`; nothing where none does.
+    speaker: Option<Speaker>,
     /// The client is read again at this instant, when its rate has room.
     paused_until: Option<Instant>,
     refused: [u32; 7],
@@ -142,17 +183,30 @@ pub struct Session {
     totals: Totals,
     record_cleared: bool,
     list_passed: bool,
+    /// It is judged beside a connection, by a [`Shadow`].
+    shadow: bool,
     started: Instant,
     active: Instant,
     spoke: bool,
     ended: bool,
 }
 
+/// A question of the service that waits for the client's answer.
+#[derive(Debug)]
+struct Asked {
+    /// Index of its message in the server direction.
+    message: usize,
+    key: Option<Key>,
+}
+
+/// Most bytes of refusals that wait for a client which does not take them; then it is not read.
+const REFUSALS_WAITING: usize = 64 << 10;
+
 /// One direction of arriving bytes.
 #[derive(Debug, Default)]
 struct Inbound {
     /// What came and was not judged yet; owns nothing while the connection is idle.
-    rest: Vec<u8>,
+    rest: Buffer,
     scanned: usize,
     frames: u64,
     /// When the frame that is not whole yet began.
@@ -191,21 +245,47 @@ impl Session {
             }
             _ => None,
         };
+        let inbound = |side| {
+            let rest = Buffer::new(contract.direction(side).has_secrets());
+            Inbound { rest, ..Inbound::default() }
+        };
+        let state = contract.states.initial;
+        let client_speaks = contract.states.client_speaks(state);
+        let (client, server) = (inbound(Side::Client), inbound(Side::Server));
+        let speaker = match &warrant {
+            Warrant::Permit(permit) if contract.reads_peer() => {
+                let roles: Vec<String> = permit.role().map(str::to_owned).into_iter().collect();
+                Some(speaker(permit.peer().identity(), &roles))
+            }
+            _ => None,
+        };
         Self {
             contract,
             warrant,
             waits,
-            client: Inbound::default(),
-            server: Inbound::default(),
+            client,
+            server,
+            state,
+            remembered: Remembered::default(),
+            used: Used::default(),
+            asked: VecDeque::new(),
+            own_quotas: Quotas::default(),
+            counts_alone: false,
+            held_until: None,
+            untaken: 0,
+            may_speak_since: client_speaks.then_some(now.instant),
+            client_spoke: false,
             open: Open::default(),
             cache: DecisionCache::default(),
             meter,
+            speaker,
             paused_until: None,
             refused: [0; 7],
             closing: None,
             totals: Totals::default(),
             record_cleared: false,
             list_passed: false,
+            shadow: false,
             started: now.instant,
             active: now.instant,
             spoke: false,
@@ -220,11 +300,36 @@ impl Session {
         self
     }
 
+    /// Books no quota but its own: for a look at what would happen, which uses nothing up.
+    #[must_use]
+    pub fn counting_alone(mut self) -> Self {
+        self.counts_alone = true;
+        self
+    }
+
+    /// Rehearses as this peer, for rules that read `peer`.
+    pub(crate) fn rehearsed_as(mut self, identity: &Identity, roles: &[String]) -> Self {
+        self.speaker = Some(speaker(identity, roles));
+        self
+    }
+
     /// Also says where each message that is let through stands in the outbox: for whoever takes
     /// messages and not a stream of bytes. Its reader empties [`Outbox::passed`].
     #[must_use]
     pub fn listing_passed(mut self) -> Self {
         self.list_passed = true;
+        self
+    }
+
+    /// Begins in another state than the contract's initial one: for vectors that show one message
+    /// of a long exchange.
+    #[must_use]
+    #[doc(hidden)]
+    pub fn beginning_in(mut self, state: usize) -> Self {
+        self.state = state;
+        if self.contract.states.client_speaks(state) {
+            self.may_speak_since.get_or_insert(self.started);
+        }
         self
     }
 
@@ -250,10 +355,10 @@ impl Session {
             let used = self.process(side, bytes, policy, now, out);
             let rest = bytes.get(used..).unwrap_or_default();
             if !self.ended {
-                self.inbound(side).rest.extend_from_slice(rest);
+                self.inbound(side).rest.append(rest);
             }
         } else {
-            inbound.rest.extend_from_slice(bytes);
+            inbound.rest.append(bytes);
             self.go_on(side, policy, now, out);
         }
         self.settle(now, out);
@@ -284,11 +389,39 @@ impl Session {
             return false;
         }
         match side {
-            Side::Client => {
-                self.closing.is_none() && self.paused_until.is_none() && !self.is_full()
-            }
+            Side::Client => self.closing.is_none() && self.paused_until.is_none() && self.judges(),
             Side::Server => true,
         }
+    }
+
+    /// Whether the client is not judged because it does not take what it is answered. Once all was
+    /// taken, [`delivered`](Self::delivered) goes on.
+    #[must_use]
+    pub fn is_held_back(&self) -> bool {
+        !self.ended && self.untaken > 0 && self.is_choked()
+    }
+
+    /// Whether as many bytes of refusals wait as may: for the client to take them, or for their
+    /// turn among the replies of the service.
+    fn is_choked(&self) -> bool {
+        self.untaken + self.open.answers() > REFUSALS_WAITING
+    }
+
+    /// The client has taken all that it was given: what was [held back](Self::is_held_back) is
+    /// judged.
+    pub fn delivered(&mut self, policy: Option<&Policy>, now: Now, out: &mut Outbox) {
+        if self.ended || self.untaken == 0 {
+            return;
+        }
+        self.untaken = 0;
+        self.go_on(Side::Client, policy, now, out);
+        self.settle(now, out);
+    }
+
+    /// Whether what a side says may hold secrets, so that who read it has to overwrite it.
+    #[must_use]
+    pub fn has_secrets(&self, side: Side) -> bool {
+        self.contract.direction(side).has_secrets()
     }
 
     /// Whether a side stands between two frames.
@@ -304,6 +437,13 @@ impl Session {
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.open.requests()
+    }
+
+    /// The answers to refused requests that wait for those of the service before them: for whoever
+    /// only asks what would be said.
+    #[must_use]
+    pub fn answers_in_line(&self) -> Vec<u8> {
+        self.open.in_line()
     }
 
     /// Why the client is not heard any more, while answers that are due are still delivered.
@@ -328,6 +468,14 @@ impl Session {
         self.open.len() >= self.contract.limits.in_flight
     }
 
+    /// Whether the client's next message may be judged: there is a slot for it, no refusal is
+    /// delayed, and the client takes what it is answered. Where the service asks too, waiting for
+    /// a slot could be for ever, so there the message is refused.
+    fn judges(&self) -> bool {
+        let waits_for_a_slot = self.is_full() && !self.contract.asks();
+        self.held_until.is_none() && !waits_for_a_slot && !self.is_choked()
+    }
+
     fn inbound(&mut self, side: Side) -> &mut Inbound {
         match side {
             Side::Client => &mut self.client,
@@ -337,16 +485,13 @@ impl Session {
 
     /// Judges what a side's buffer holds, after more bytes, more room, or the end.
     fn go_on(&mut self, side: Side, policy: Option<&Policy>, now: Now, out: &mut Outbox) {
-        let mut rest = std::mem::take(&mut self.inbound(side).rest);
+        let mut rest = self.inbound(side).rest.take();
         if !rest.is_empty() {
-            let used = self.process(side, &rest, policy, now, out);
-            rest.drain(..used.min(rest.len()));
+            let used = self.process(side, rest.as_slice(), policy, now, out);
+            rest.forget(used);
         }
         if self.ended {
             return;
-        }
-        if rest.is_empty() {
-            rest = Vec::new();
         }
         self.inbound(side).rest = rest;
         self.finish(side, policy, now, out);
@@ -371,6 +516,12 @@ impl Session {
                 break;
             }
             self.spoke = true;
+            if side == Side::Client {
+                self.client_spoke = true;
+                if !self.judges() {
+                    break;
+                }
+            }
             let mut scanned = std::mem::take(&mut self.inbound(side).scanned);
             let cut = direction.frame.cut(rest, &mut scanned, limit);
             self.inbound(side).scanned = scanned;
@@ -383,7 +534,8 @@ impl Session {
                             Room::Refused => {
                                 self.inbound(side).begun = None;
                                 self.inbound(side).frames += 1;
-                                self.refuse_rate(now, out);
+                                let whole = rest.get(..frame.size).unwrap_or_default();
+                                self.refuse_rate(whole, now, out);
                                 self.settle(now, out);
                                 used += frame.size;
                                 continue;
@@ -395,7 +547,7 @@ impl Session {
                     self.inbound(side).begun = None;
                     self.inbound(side).frames += 1;
                     if !frame.skipped {
-                        self.message(side, whole, payload, policy, now, out);
+                        self.message(side, Framed { whole, payload }, policy, now, out);
                     }
                     used += frame.size;
                     // What a reply leads to comes before what arrived together with it: a request
@@ -413,7 +565,7 @@ impl Session {
                 }
                 Err(violation) => {
                     self.inbound(side).frames += 1;
-                    self.refuse(side, Class::Frame, judge::Refusal::frame(violation), now, out);
+                    self.refuse(side, Class::Frame, Refusal::frame(violation), rest, now, out);
                     used = bytes.len();
                     break;
                 }
@@ -427,11 +579,8 @@ impl Session {
         }
     }
 
-    /// Whether a request of this size may be taken now: a free slot, and room in its rate.
+    /// Whether a request of this size has room in its rate now.
     fn room(&mut self, size: usize, now: Now) -> Room {
-        if self.is_full() {
-            return Room::Later;
-        }
         let Some(meter) = &self.meter else { return Room::Free };
         match self.contract.rates.take(&self.contract.limits.rate, meter, size, now.instant) {
             Ok(()) => {
@@ -446,10 +595,17 @@ impl Session {
         }
     }
 
-    fn refuse_rate(&mut self, now: Now, out: &mut Outbox) {
+    fn refuse_rate(&mut self, frame: &[u8], now: Now, out: &mut Outbox) {
         let sentence = "messages come faster than the contract's rate";
         let violation = Violation::new(Reason::Rate, sentence);
-        self.refuse(Side::Client, Class::Limit, judge::Refusal::frame(violation), now, out);
+        let contract = Arc::clone(&self.contract);
+        let direction = contract.direction(Side::Client);
+        // A known protocol says whether it is answered at all, and under which id.
+        let payload = frame.get(direction.payload_of(frame)).unwrap_or_default();
+        let read = || direction.decode.read(payload, &contract.limits.wire).ok();
+        let tree = contract.codec.as_ref().and_then(|_| read());
+        let refusal = Refusal { tree, ..Refusal::frame(violation) };
+        self.refuse(Side::Client, Class::Limit, refusal, frame, now, out);
     }
 
     /// After a side's stream ended: judges what is left, then passes the end on.
@@ -458,8 +614,8 @@ impl Session {
         if self.ended || self.inbound(side).finished {
             return;
         }
-        // What waits for a slot or for its rate is not at its end yet.
-        let waiting = side == Side::Client && (self.is_full() || self.paused_until.is_some());
+        // What waits for a slot, for its rate or behind a delay is not at its end yet.
+        let waiting = side == Side::Client && (!self.judges() || self.paused_until.is_some());
         if waiting && !self.client.rest.is_empty() {
             return;
         }
@@ -468,14 +624,26 @@ impl Session {
             return;
         }
         let contract = Arc::clone(&self.contract);
-        let rest = std::mem::take(&mut self.inbound(side).rest);
+        let rest = self.inbound(side).rest.take();
         let direction = contract.direction(side);
-        match direction.frame.end(&rest, clean, contract.frame_limit(side)) {
+        match direction.frame.end(rest.as_slice(), clean, contract.frame_limit(side)) {
             Ok(None) => {}
             Ok(Some(frame)) => {
+                self.inbound(side).begun = None;
+                let room =
+                    if side == Side::Client { self.room(frame.size, now) } else { Room::Free };
+                if matches!(room, Room::Later) {
+                    self.client.rest = rest;
+                    return;
+                }
                 self.inbound(side).frames += 1;
-                let payload = rest.get(frame.payload).unwrap_or_default();
-                self.message(side, &rest, payload, policy, now, out);
+                let whole = rest.as_slice();
+                let payload = whole.get(frame.payload).unwrap_or_default();
+                if matches!(room, Room::Refused) {
+                    self.refuse_rate(whole, now, out);
+                } else {
+                    self.message(side, Framed { whole, payload }, policy, now, out);
+                }
             }
             Err(violation) => {
                 self.cut_inside_a_frame(side, violation, now, out);
@@ -508,9 +676,10 @@ impl Session {
             Side::Server => (Class::Server, Reason::TruncatedAnswer),
         };
         let violation = Violation { reason, ..violation };
+        let violation = self.contract.direction(side).discreet(None, violation);
         let sentence = violation.sentence.clone();
         self.inbound(side).frames += 1;
-        self.record_refusal(side, class, &judge::Refusal::frame(violation), now, out);
+        self.record_refusal(side, class, &Refusal::frame(violation), now, out);
         self.stop(reason, sentence, Manner::Reset, Manner::Reset, out);
     }
 
@@ -519,8 +688,9 @@ impl Session {
         if self.ended {
             return;
         }
-        self.open.flush(&self.contract, &mut out.to_client.0);
+        self.untaken += self.open.flush(&self.contract, now.instant, &mut out.to_client.0);
         if let Some(closing) = &self.closing
+            && self.held_until.is_none()
             && (self.open.requests() == 0 || self.server.finished || now.instant >= closing.until)
         {
             let Closing { reason, sentence, .. } = closing.clone();
@@ -539,8 +709,8 @@ impl Session {
         out: &mut Outbox,
     ) {
         self.ended = true;
-        self.client.rest = Vec::new();
-        self.server.rest = Vec::new();
+        self.client.rest.clear();
+        self.server.rest.clear();
         out.end = Some(Ending { reason, sentence, client, server });
     }
 }

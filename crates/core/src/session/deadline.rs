@@ -1,6 +1,7 @@
 //! The waits of a session: first message, whole message, silence, life, replies, rate.
 
-use super::{Manner, Outbox, Session, judge};
+use super::refuse::Refusal;
+use super::{Manner, Outbox, Session};
 use crate::contract::units::shown;
 use crate::contract::{ContractLimits, Side};
 use crate::limits::Limits;
@@ -48,7 +49,7 @@ impl Session {
         }
         let begun = |begun: Option<Instant>| begun.map(|at| at + self.waits.message);
         let idle = (self.open.requests() == 0).then(|| self.active + self.waits.idle);
-        let first = (!self.spoke).then(|| self.started + self.waits.first_message);
+        let first = self.first_due();
         let closing = self.closing.as_ref().map(|closing| closing.until);
         let all = [
             Some(self.started + self.waits.lifetime),
@@ -58,6 +59,7 @@ impl Session {
             first,
             closing,
             self.paused_until,
+            self.held_until,
             self.open.due(),
         ];
         all.into_iter().flatten().min()
@@ -68,12 +70,22 @@ impl Session {
         if self.ended {
             return;
         }
-        if self.paused_until.is_some_and(|until| now.instant >= until) {
-            self.paused_until = None;
+        let over = |until: Option<Instant>| until.is_some_and(|until| now.instant >= until);
+        let (paused, held) = (over(self.paused_until), over(self.held_until));
+        self.paused_until = self.paused_until.filter(|_| !paused);
+        self.held_until = self.held_until.filter(|_| !held);
+        if held {
+            // The answer that was delayed comes before what waits behind it.
+            self.settle(now, out);
+        }
+        if (paused || held) && !self.ended {
             self.go_on(Side::Client, policy, now, out);
         }
+        if self.ended {
+            return;
+        }
         if let Some((side, class, reason, sentence)) = self.late(now) {
-            let refusal = judge::Refusal::frame(Violation::new(reason, sentence.clone()));
+            let refusal = Refusal::frame(Violation::new(reason, sentence.clone()));
             self.record_refusal(side, class, &refusal, now, out);
             let client = if class == Class::Server { Manner::Reset } else { Manner::Orderly };
             self.open.flush_all(&self.contract, &mut out.to_client.0);
@@ -81,6 +93,17 @@ impl Session {
             return;
         }
         self.settle(now, out);
+    }
+
+    /// When the first message is late: from the start, or, where the service speaks first, from the
+    /// moment at which the client may.
+    fn first_due(&self) -> Option<Instant> {
+        let wait = self.waits.first_message;
+        match self.may_speak_since {
+            Some(since) if since == self.started => (!self.spoke).then(|| since + wait),
+            Some(since) => (!self.client_spoke).then(|| since + wait),
+            None => (!self.spoke).then(|| self.started + wait),
+        }
     }
 
     /// The first wait that is over. Timeouts close without a word.
@@ -102,11 +125,14 @@ impl Session {
                 format!("a message was not whole within {}", shown(waits.message)),
             );
         }
-        if !self.spoke && over(self.started, waits.first_message) {
-            return limit(
-                Reason::FirstMessageTimeout,
-                format!("no message within {}", shown(waits.first_message)),
-            );
+        if self.first_due().is_some_and(|due| now.instant >= due) {
+            let sentence = format!("no message within {}", shown(waits.first_message));
+            if self.may_speak_since.is_none() {
+                // It was the service's turn to begin.
+                let reason = Reason::FirstMessageTimeout;
+                return Some((Side::Server, Class::Server, reason, sentence));
+            }
+            return limit(Reason::FirstMessageTimeout, sentence);
         }
         if over(self.started, waits.lifetime) {
             return limit(

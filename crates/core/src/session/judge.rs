@@ -1,57 +1,38 @@
-//! The judgement of one message, step by step, and what follows a refusal.
+//! The judgement of one message, step by step.
 //!
-//! `Decoded -> Selected -> Valid -> Authorized`: each step takes the one before by value, so none
-//! can be left out or reordered.
+//! `Framed -> Decoded -> Selected -> Valid -> Authorized`: each step takes the one before by value,
+//! so none can be left out or reordered.
 
-use super::open::{Key, Waiting};
-use super::{Closing, Manner, Outbox, Passed, Session, Warrant};
-use crate::audit::{Event, EventKind};
-use crate::contract::decode::{DecodeRule, write_json};
-use crate::contract::field::unknown_field;
-use crate::contract::reject::Then;
-use crate::contract::value::Value;
+use super::kept::Remembered;
+use super::open::Key;
+use super::refuse::{Denied, Refusal};
+use super::{Asked, Kept, Outbox, Session, Warrant};
+use crate::contract::decode::DecodeRule;
+use crate::contract::field::{FieldRule, unknown_field};
+use crate::contract::rule::{Look, Root, Scope};
+use crate::contract::secret::wipe;
+use crate::contract::value::{Pointer, Value};
 use crate::contract::{Contract, Direction, MessageRule, Pairing, Request, Role, Side};
 use crate::now::Now;
 use crate::policy::{Ask, Ids, Policy};
 use crate::rejection::{Class, Reason, Violation};
 use std::sync::Arc;
 
-/// A refusal on its way: the violation, and what is known of the message.
-pub(super) struct Refusal<'a> {
-    pub(super) violation: Violation,
-    /// Index of the declared message, once it was selected.
-    message: Option<usize>,
-    /// The decoded tree, for values of a reply.
-    tree: Option<Value<'a>>,
-    /// What a policy was asked, where one was.
-    denied: Option<Box<Denied>>,
-    /// Class, where the step is not the one that names it.
-    class: Option<Class>,
-}
-
-/// What a policy was asked when it said no.
-#[derive(Default)]
-struct Denied {
-    resources: Vec<String>,
-    policies: Vec<String>,
-}
-
-impl<'a> Refusal<'a> {
-    pub(super) fn frame(violation: Violation) -> Self {
-        Self { violation, message: None, tree: None, denied: None, class: None }
-    }
-
-    fn of(violation: Violation, message: usize, tree: Value<'a>) -> Self {
-        Self { message: Some(message), tree: Some(tree), ..Self::frame(violation) }
-    }
-
-    fn class(self, class: Class) -> Self {
-        Self { class: Some(class), ..self }
-    }
+/// One whole frame, as it came.
+#[derive(Clone, Copy)]
+pub(super) struct Framed<'a> {
+    /// All of its bytes.
+    pub(super) whole: &'a [u8],
+    /// What the decoder gets.
+    pub(super) payload: &'a [u8],
 }
 
 /// A payload that was decoded into acceptable text.
-struct Decoded<'a>(Value<'a>);
+struct Decoded<'a> {
+    tree: Value<'a>,
+    /// The bytes that were decoded.
+    input: &'a [u8],
+}
 
 /// A tree and the one declared message that it is.
 struct Selected<'a> {
@@ -66,36 +47,70 @@ struct Valid<'a> {
 }
 
 /// A message that may be said now, by this peer.
-struct Authorized<'a> {
-    message: usize,
-    tree: Value<'a>,
-    key: Option<Key>,
-    resources: Vec<String>,
-    policies: Option<Ids>,
+pub(super) struct Authorized<'a> {
+    pub(super) message: usize,
+    pub(super) tree: Value<'a>,
+    pub(super) key: Option<Key>,
+    pub(super) resources: Vec<String>,
+    pub(super) policies: Option<Ids>,
+    /// What stays of it while it is open.
+    pub(super) kept: Kept,
 }
 
 impl<'a> Decoded<'a> {
     fn read(
         direction: &Direction,
         contract: &Contract,
-        payload: &'a [u8],
+        frame: Framed<'a>,
     ) -> Result<Self, Refusal<'a>> {
-        let tree = direction.decode.read(payload, &contract.limits.wire).map_err(Refusal::frame)?;
-        match direction.text.check(&tree) {
-            Ok(()) => Ok(Self(tree)),
-            Err(violation) => Err(Refusal { tree: Some(tree), ..Refusal::frame(violation) }),
+        let input = direction.decode.input(frame.whole, frame.payload);
+        let tree = direction.decode.read(input, &contract.limits.wire).map_err(|violation| {
+            let class = (violation.reason == Reason::Undeclared).then_some(Class::Undeclared);
+            let tree = direction.decode.salvage(input);
+            Refusal { tree, class, ..Refusal::frame(violation) }
+        })?;
+        let checked = direction.text.check(&tree).and_then(|()| match &contract.codec {
+            Some(codec) => codec.check_envelope(&tree),
+            None => Ok(()),
+        });
+        match checked {
+            Ok(()) => Ok(Self { tree, input }),
+            Err(violation) => {
+                let class = (violation.reason == Reason::Undeclared).then_some(Class::Undeclared);
+                Err(Refusal { tree: Some(tree), class, ..Refusal::frame(violation) })
+            }
         }
     }
 
     fn select(
         self,
         direction: &Direction,
+        contract: &Contract,
         candidates: impl Fn(&MessageRule) -> bool,
     ) -> Result<Selected<'a>, Refusal<'a>> {
         // The tree of a message that fits nothing is still read for the values of a reply.
-        let kept = matches!(direction.decode, DecodeRule::Json(_)).then(|| self.0.clone());
-        match direction.select(self.0, candidates) {
-            Ok((message, tree)) => Ok(Selected { message, tree }),
+        let grammar = matches!(direction.decode, DecodeRule::Text { .. });
+        let mut kept = (!grammar).then(|| self.tree.clone());
+        match direction.select(self.tree, candidates) {
+            Ok((message, tree)) => {
+                let Some(rule) = direction.messages.get(message) else {
+                    let violation = Violation::new(Reason::NoMessage, "no such message");
+                    return Err(Refusal::frame(violation));
+                };
+                match direction.completed(rule, tree, self.input, &contract.limits.wire) {
+                    Ok(tree) => {
+                        if let Some(kept) = kept.as_mut().filter(|_| direction.has_secrets()) {
+                            wipe(kept);
+                        }
+                        Ok(Selected { message, tree })
+                    }
+                    Err(violation) => Err(Refusal {
+                        message: Some(message),
+                        tree: kept,
+                        ..Refusal::frame(violation)
+                    }),
+                }
+            }
             Err(violation) => {
                 let class = (violation.reason == Reason::Undeclared).then_some(Class::Undeclared);
                 Err(Refusal { tree: kept, class, ..Refusal::frame(violation) })
@@ -109,29 +124,58 @@ impl<'a> Selected<'a> {
         let Some(rule) = direction.messages.get(self.message) else {
             return Err(Refusal::frame(Violation::new(Reason::NoMessage, "no such message")));
         };
-        match check(rule, &mut self.tree, &direction.decode) {
+        match check(rule, &mut self.tree, direction) {
             Ok(()) => Ok(Valid { message: self.message, tree: self.tree }),
             Err(violation) => Err(Refusal::of(violation, self.message, self.tree)),
         }
     }
 }
 
+impl<'a> Valid<'a> {
+    /// Holds the message to the rules across its fields. A rule that reads `peer` is a question of
+    /// who may: in client mode the far gateway asks it, as it asks the policy.
+    fn holds(
+        self,
+        direction: &Direction,
+        session: &Session,
+        request: Option<&Kept>,
+    ) -> Result<Self, Refusal<'a>> {
+        let rules = direction.messages.get(self.message).map_or(&[][..], |rule| &rule.rules);
+        let far = matches!(session.warrant, Warrant::NotJudged);
+        let scope = Scope {
+            this: &self.tree,
+            request: request.map(|kept| kept as &dyn Look),
+            session: Some(session.remembered.as_value()),
+            peer: session.speaker.as_ref().map(|speaker| speaker as &dyn Look),
+        };
+        let mut judged = rules.iter().filter(|rule| !(far && rule.reads(Root::Peer)));
+        match judged.try_for_each(|rule| rule.check(&scope)) {
+            Ok(()) => Ok(self),
+            Err(violation) => Err(Refusal::of(violation, self.message, self.tree)),
+        }
+    }
+}
+
 /// Holds every field to its rule, and the whole to its schema.
-fn check(rule: &MessageRule, tree: &mut Value<'_>, decode: &DecodeRule) -> Result<(), Violation> {
-    let from_text = matches!(decode, DecodeRule::Text { .. });
+fn check(rule: &MessageRule, tree: &mut Value<'_>, direction: &Direction) -> Result<(), Violation> {
+    let from_text = direction.decode.integers_in_text();
+    if let Some(segments) = &rule.segments {
+        segments.check(tree)?;
+    }
     if let Some(schema) = &rule.schema {
         schema.check(tree)?;
-    } else if matches!(decode, DecodeRule::Json(_))
-        && let Value::Map(members) = &*tree
-        && let Some((name, _)) = members
-            .iter()
-            .find(|(name, _)| !rule.fields.iter().any(|(at, ..)| at.top() == Some(name)))
-    {
-        return Err(unknown_field(name));
+    } else if direction.decode.lists_its_fields() {
+        closed(rule, tree, direction)?;
     }
+    let plain = rule.schema.is_none() && matches!(direction.decode, DecodeRule::Json(_));
     for (pointer, place, field) in &rule.fields {
         match at_mut(tree, pointer) {
-            Some(value) => field.check(place, value, from_text)?,
+            Some(value) => {
+                if plain {
+                    described(place, value, field)?;
+                }
+                field.check(place, value, from_text)?;
+            }
             None if field.optional => {}
             None => {
                 let sentence = format!("`{place}` is missing");
@@ -142,10 +186,68 @@ fn check(rule: &MessageRule, tree: &mut Value<'_>, decode: &DecodeRule) -> Resul
     Ok(())
 }
 
-fn at_mut<'v, 'a>(
-    tree: &'v mut Value<'a>,
-    pointer: &crate::contract::value::Pointer,
-) -> Option<&'v mut Value<'a>> {
+/// A list whose length alone is bounded would hold anything.
+fn described(place: &str, value: &Value<'_>, field: &FieldRule) -> Result<(), Violation> {
+    match value {
+        Value::List(_) if field.len.is_some() && field.each.is_none() => {
+            let sentence = format!("`{place}` is a list, whose elements no rule describes");
+            Err(Violation::at(Reason::FieldUnknown, place, sentence))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses what no rule of the message lists. Outside JSON the tag is known without a rule, and
+/// a list that may be left out may be empty.
+fn closed(rule: &MessageRule, tree: &Value<'_>, direction: &Direction) -> Result<(), Violation> {
+    let json = matches!(direction.decode, DecodeRule::Json(_));
+    let tag = direction.tag.as_ref().filter(|_| !json).and_then(|tag| tag.top());
+    let leads = |at: &Pointer, name: &str| at.segments().next() == Some(name);
+    let listed = |name: &str| {
+        tag == Some(name)
+            || rule.fields.iter().any(|(at, ..)| at.top() == Some(name) || json && leads(at, name))
+    };
+    let empty = |value: &Value<'_>| !json && matches!(value, Value::List(l) if l.is_empty());
+    let unknown = match tree {
+        Value::Map(members) => members
+            .iter()
+            .find(|(name, value)| !listed(name) && !empty(value))
+            .map(|(name, _)| unknown_field(name)),
+        Value::List(list) if !json => (0..list.len())
+            .map(|at| at.to_string())
+            .find(|at| !listed(at))
+            .map(|at| unknown_field(&at)),
+        _ => None,
+    };
+    match (unknown, tree) {
+        (Some(unknown), _) => Err(unknown),
+        (None, Value::Map(members)) if json => {
+            members.iter().try_for_each(|(name, member)| closed_inside(rule, name, member))
+        }
+        (None, _) => Ok(()),
+    }
+}
+
+/// The same inside a member of which rules say what it holds, as those of a codec do.
+fn closed_inside(rule: &MessageRule, name: &str, member: &Value<'_>) -> Result<(), Violation> {
+    let leads = |at: &&Pointer| at.segments().next() == Some(name);
+    let places = || rule.fields.iter().map(|(at, ..)| at).filter(leads);
+    // A rule of the member itself says all of it.
+    if places().any(|at| at.top().is_some()) {
+        return Ok(());
+    }
+    let Value::Map(members) = member else {
+        let sentence = format!("`/{name}` is {}, not an object", member.kind());
+        return Err(Violation::at(Reason::Schema, format!("/{name}"), sentence));
+    };
+    let listed = |key: &str| places().any(|at| at.segments().nth(1) == Some(key));
+    match members.iter().find(|(key, _)| !listed(key)) {
+        Some((key, _)) => Err(unknown_field(&format!("{name}/{key}"))),
+        None => Ok(()),
+    }
+}
+
+fn at_mut<'v, 'a>(tree: &'v mut Value<'a>, pointer: &Pointer) -> Option<&'v mut Value<'a>> {
     let mut at = tree;
     for segment in pointer.segments() {
         at = match at {
@@ -164,8 +266,7 @@ impl Session {
     pub(super) fn message(
         &mut self,
         side: Side,
-        frame: &[u8],
-        payload: &[u8],
+        frame: Framed<'_>,
         policy: Option<&Policy>,
         now: Now,
         out: &mut Outbox,
@@ -173,44 +274,86 @@ impl Session {
         let contract = Arc::clone(&self.contract);
         let direction = contract.direction(side);
         let judged = match side {
-            Side::Client => self.judge_request(&contract, payload, policy, now),
-            Side::Server => self.judge_reply(&contract, payload),
+            Side::Client => self.judge_request(&contract, frame, policy, now),
+            Side::Server => self.judge_reply(&contract, frame),
         };
         match judged {
-            Ok(message) => self.clear(side, direction, message, frame, payload, now, out),
+            Ok(message) => self.clear(side, direction, message, frame, now, out),
             Err(refusal) => {
                 let class = match side {
                     Side::Server => Class::Server,
                     Side::Client => refusal.class.unwrap_or(Class::Invalid),
                 };
-                self.refuse(side, class, refusal, now, out);
+                self.refuse(side, class, refusal, frame.whole, now, out);
             }
         }
     }
 
-    fn judge_request<'a>(
+    pub(super) fn judge_request<'a>(
         &mut self,
         contract: &Contract,
-        payload: &'a [u8],
+        frame: Framed<'a>,
         policy: Option<&Policy>,
         now: Now,
     ) -> Result<Authorized<'a>, Refusal<'a>> {
         let direction = contract.direction(Side::Client);
-        let valid = Decoded::read(direction, contract, payload)?
-            .select(direction, |_| true)?
-            .validate(direction)?;
+        let decoded = Decoded::read(direction, contract, frame)?;
+        let asked = self.asked_by(contract, &decoded.tree).map(|asked| asked.message);
+        let question = asked.and_then(|at| contract.server.messages.get(at));
+        let selected = decoded.select(direction, contract, |rule| {
+            let answers = rule.request().map_or(&[][..], |request| &request.answers);
+            answers.is_empty() || question.is_some_and(|asked| answers.contains(&asked.name))
+        });
+        let selected = selected.map_err(|refusal| unasked(direction, refusal))?;
+        let valid = selected.validate(direction)?.holds(direction, self, None)?;
         let rule = direction.messages.get(valid.message);
-        let Some(request) = rule.and_then(MessageRule::request) else {
+        let Some((rule, request)) = rule.and_then(|rule| Some((rule, rule.request()?))) else {
             let violation = Violation::new(Reason::NoMessage, "no such message");
             return Err(Refusal::of(violation, valid.message, valid.tree));
         };
+        if let Err(violation) = self.legal(contract, rule, &valid.tree) {
+            let class = (violation.reason == Reason::State).then_some(Class::State);
+            let refusal = Refusal::of(violation, valid.message, valid.tree);
+            return Err(Refusal { class, ..refusal });
+        }
         let key = match self.free_key(contract, request, &valid.tree) {
             Ok(key) => key,
             Err(violation) => {
                 return Err(Refusal::of(violation, valid.message, valid.tree).class(Class::State));
             }
         };
+        // Beside a connection nothing waits for a slot, so a message that would is no fault.
+        let beside = self.shadow && !contract.asks();
+        if request.expects && !beside && self.open.len() >= contract.limits.in_flight {
+            let sentence = format!("{} requests are open, the most", contract.limits.in_flight);
+            let violation = Violation::new(Reason::InFlight, sentence);
+            return Err(Refusal::of(violation, valid.message, valid.tree).class(Class::Limit));
+        }
         self.authorize(contract, request, valid, key, policy, now)
+    }
+
+    /// Whether a message may be said in this state, and what it leaves can be kept.
+    fn legal(
+        &self,
+        contract: &Contract,
+        rule: &MessageRule,
+        tree: &Value<'_>,
+    ) -> Result<(), Violation> {
+        contract.states.legal(rule.state.as_ref(), &rule.name, self.state)?;
+        Remembered::takes(&rule.remember, tree)
+    }
+
+    /// The service's question that a client's message would answer: the one with its key, or the
+    /// oldest.
+    fn asked_by(&self, contract: &Contract, tree: &Value<'_>) -> Option<&Asked> {
+        match &contract.pairing {
+            Pairing::None => None,
+            Pairing::Order => self.asked.front(),
+            Pairing::Key(pointer) => {
+                let key = pointer.get(tree).and_then(Key::of)?;
+                self.asked.iter().find(|asked| asked.key.as_ref() == Some(&key))
+            }
+        }
     }
 
     /// The key under which a request opens, if that is free.
@@ -221,7 +364,7 @@ impl Session {
         tree: &Value<'_>,
     ) -> Result<Option<Key>, Violation> {
         let Pairing::Key(pointer) = &contract.pairing else { return Ok(None) };
-        if !request.expects {
+        if !request.expects && request.answers.is_empty() {
             return Ok(None);
         }
         let value = pointer.get(tree);
@@ -229,10 +372,18 @@ impl Session {
             let sentence = format!("`{pointer}` cannot pair a reply with this request");
             return Err(Violation::at(Reason::PairKey, pointer.to_string(), sentence));
         };
+        // An answer has the key of its question.
+        if !request.answers.is_empty() {
+            return Ok(Some(key));
+        }
+        let shown = || value.map(Value::shown).unwrap_or_default();
         if self.open.has(&key) {
-            let shown = value.map(Value::shown).unwrap_or_default();
-            let sentence = format!("a request with the key {shown} is open");
+            let sentence = format!("a request with the key {} is open", shown());
             return Err(Violation::at(Reason::PairOpen, pointer.to_string(), sentence));
+        }
+        if let Err(why) = self.used.allows(contract.reuse, &key) {
+            let sentence = format!("the key {} {why}", shown());
+            return Err(Violation::at(Reason::PairReuse, pointer.to_string(), sentence));
         }
         Ok(Some(key))
     }
@@ -247,9 +398,18 @@ impl Session {
         now: Now,
     ) -> Result<Authorized<'a>, Refusal<'a>> {
         let Valid { message, tree } = valid;
+        let kept = match Kept::of(&request.keeps, &tree) {
+            Ok(kept) => kept,
+            Err(violation) => return Err(Refusal::of(violation, message, tree)),
+        };
         let mut resources = Vec::new();
         if let Some(template) = &request.resource
-            && let Err(violation) = template.names(&tree, contract.limits.resources, &mut resources)
+            && let Err(violation) = template.names(
+                &tree,
+                self.remembered.as_value(),
+                contract.limits.resources,
+                &mut resources,
+            )
         {
             let class = if violation.reason == Reason::ResourceEmpty {
                 Class::Invalid
@@ -258,9 +418,13 @@ impl Session {
             };
             return Err(Refusal::of(violation, message, tree).class(class));
         }
+        if request.setup {
+            // The Permit of the connection covers it.
+            return Ok(Authorized { message, tree, key, resources, policies: None, kept });
+        }
         let denial = match (&self.warrant, policy) {
             (Warrant::NotJudged, _) | (Warrant::Rehearsed(true), _) => {
-                return Ok(Authorized { message, tree, key, resources, policies: None });
+                return Ok(Authorized { message, tree, key, resources, policies: None, kept });
             }
             (Warrant::Rehearsed(false), _) => {
                 (Violation::new(Reason::PolicyDenied, "no policy permits it"), Vec::new())
@@ -281,7 +445,7 @@ impl Session {
                 match policy.authorize(permit, &mut self.cache, &ask, now) {
                     Ok(grant) => {
                         let policies = Some(grant.policies);
-                        return Ok(Authorized { message, tree, key, resources, policies });
+                        return Ok(Authorized { message, tree, key, resources, policies, kept });
                     }
                     Err(denial) => {
                         (Violation::new(denial.reason, denial.sentence), denial.policies)
@@ -295,15 +459,15 @@ impl Session {
     }
 
     /// A reply must answer an open request; a push is declared as such.
-    fn judge_reply<'a>(
+    pub(super) fn judge_reply<'a>(
         &self,
         contract: &Contract,
-        payload: &'a [u8],
+        frame: Framed<'a>,
     ) -> Result<Authorized<'a>, Refusal<'a>> {
         let direction = contract.direction(Side::Server);
-        let decoded = Decoded::read(direction, contract, payload)?;
+        let decoded = Decoded::read(direction, contract, frame)?;
         let key = match &contract.pairing {
-            Pairing::Key(pointer) => pointer.get(&decoded.0).and_then(Key::of),
+            Pairing::Key(pointer) => pointer.get(&decoded.tree).and_then(Key::of),
             Pairing::Order | Pairing::None => None,
         };
         let asked = match &contract.pairing {
@@ -314,12 +478,15 @@ impl Session {
         let request = asked.and_then(|waiting| contract.client.messages.get(waiting.message));
         let answers = |rule: &MessageRule| match &rule.role {
             Role::Reply(names) => request.is_some_and(|request| names.contains(&request.name)),
-            Role::Push => true,
+            Role::Push | Role::Ask => true,
             Role::Request(_) => false,
         };
         let unasked = request.is_none();
-        let valid = match decoded.select(direction, answers) {
-            Ok(selected) => selected.validate(direction)?,
+        let valid = match decoded.select(direction, contract, answers) {
+            Ok(selected) => {
+                let kept = asked.map(|waiting| &waiting.kept);
+                selected.validate(direction)?.holds(direction, self, kept)?
+            }
             Err(refusal) if unasked => {
                 let sentence = "the service said something that answers no open request";
                 let violation = Violation::new(Reason::Unasked, sentence);
@@ -328,202 +495,56 @@ impl Session {
             Err(refusal) => return Err(refusal),
         };
         let Valid { message, tree } = valid;
-        Ok(Authorized { message, tree, key, resources: Vec::new(), policies: None })
-    }
-
-    /// The last step: state changes, and the bytes are cleared.
-    #[expect(clippy::too_many_arguments, reason = "one step of a pipeline, called in one place")]
-    fn clear(
-        &mut self,
-        side: Side,
-        direction: &Direction,
-        message: Authorized<'_>,
-        frame: &[u8],
-        payload: &[u8],
-        now: Now,
-        out: &mut Outbox,
-    ) {
-        let to = match side {
-            Side::Client => &mut out.to_server.0,
-            Side::Server => &mut out.to_client.0,
+        let Some(rule) = direction.messages.get(message) else {
+            let violation = Violation::new(Reason::NoMessage, "no such message");
+            return Err(Refusal::of(violation, message, tree));
         };
-        let before = to.len();
-        if let Err(violation) = put(direction, &message.tree, frame, payload, to) {
-            to.truncate(before);
-            let class = if side == Side::Server { Class::Server } else { Class::Invalid };
-            let refusal = Refusal::of(violation, message.message, message.tree);
-            self.refuse(side, class, refusal, now, out);
-            return;
+        if let (Some(codec), Some(asked), Role::Reply(_)) = (&contract.codec, asked, &rule.role)
+            && let Err(violation) = codec.check_reply(&asked.kept, &tree)
+        {
+            return Err(Refusal::of(violation, message, tree));
         }
-        let size = (to.len() - before) as u64;
-        if self.list_passed {
-            let written = to.get(before..).unwrap_or_default();
-            let payload = direction.payload_of(written);
-            let payload = before + payload.start..before + payload.end;
-            let (by, message) = (side, message.message);
-            out.passed.push(Passed { by, message, frame: before..to.len(), payload });
-        }
-        let Some(rule) = direction.messages.get(message.message) else { return };
-        match &rule.role {
-            Role::Request(request) => {
-                self.totals.messages_to_server += 1;
-                self.totals.bytes_to_server += size;
-                if request.expects {
-                    let wait = request.reply_timeout.unwrap_or(self.contract.limits.reply_timeout);
-                    let due = now.instant + wait;
-                    self.open.push(Waiting { message: message.message, key: message.key, due });
-                }
-            }
-            Role::Reply(_) => {
-                self.totals.messages_to_client += 1;
-                self.totals.bytes_to_client += size;
-                self.open.close(message.key.as_ref());
-                self.open.flush(&self.contract, &mut out.to_client.0);
-            }
-            Role::Push => {
-                self.totals.messages_to_client += 1;
-                self.totals.bytes_to_client += size;
-            }
-        }
-        if self.record_cleared || rule.hazard.is_some() {
-            out.events.push(self.cleared_event(
-                side,
-                rule,
-                &message.resources,
-                message.policies.as_ref(),
-            ));
-        }
-    }
-
-    fn cleared_event(
-        &self,
-        side: Side,
-        rule: &MessageRule,
-        resources: &[String],
-        policies: Option<&Ids>,
-    ) -> Event {
-        let mut event = Event::new(EventKind::Cleared);
-        self.place(&mut event, side);
-        event.message = Some(rule.name.clone());
-        event.action = rule.action().map(str::to_owned);
-        event.resources = resources.to_vec();
-        let ids = policies.into_iter().flat_map(|ids| ids.iter());
-        event.policies = ids.map(|id| id.to_string()).collect();
-        event.sentence = rule.hazard.clone().unwrap_or_default();
-        event
-    }
-
-    fn place(&self, event: &mut Event, side: Side) {
-        event.direction = Some(side.as_str());
-        event.contract = Some(self.contract.name.clone());
-        event.frame = Some(match side {
-            Side::Client => self.client.frames,
-            Side::Server => self.server.frames,
+        let may = self.legal(contract, rule, &tree).and_then(|()| match rule.role {
+            Role::Ask => self.may_ask(contract, key.as_ref()),
+            _ => Ok(()),
         });
+        if let Err(violation) = may {
+            return Err(Refusal::of(violation, message, tree));
+        }
+        let (resources, kept) = (Vec::new(), Kept::default());
+        Ok(Authorized { message, tree, key, resources, policies: None, kept })
     }
 
-    /// Records a refusal, answers it as the contract says, and does what comes next.
-    pub(super) fn refuse(
-        &mut self,
-        side: Side,
-        class: Class,
-        refusal: Refusal<'_>,
-        now: Now,
-        out: &mut Outbox,
-    ) {
-        // A frame of the service that breaks the contract is of class `server`, whatever broke.
-        let class = if side == Side::Server { Class::Server } else { class };
-        self.record_refusal(side, class, &refusal, now, out);
-        let contract = Arc::clone(&self.contract);
-        let request = refusal.message.and_then(|at| contract.client.messages.get(at));
-        let request =
-            if side == Side::Client { request.and_then(MessageRule::request) } else { None };
-        let reject = contract.reject(class, request);
-        let count = self.refused.get_mut(class as usize).map_or(u32::MAX, |count| {
-            *count += 1;
-            *count
-        });
-        let all: u32 = self.refused.iter().sum();
-        let answered = request.is_none_or(|request| request.expects) && reject.then != Then::Drop;
-        if let Some(reply) = reject.reply.as_ref().filter(|_| answered) {
-            let server = contract.direction(Side::Server);
-            let payload =
-                reply.render(refusal.tree.as_ref(), &contract.reply_values, &server.decode);
-            self.open.answer(&contract, &payload, &mut out.to_client.0);
+    /// Whether the service may ask one question more.
+    fn may_ask(&self, contract: &Contract, key: Option<&Key>) -> Result<(), Violation> {
+        if self.asked.len() >= contract.limits.in_flight {
+            let sentence = format!("{} questions are open, the most", contract.limits.in_flight);
+            return Err(Violation::new(Reason::InFlight, sentence));
         }
-        let reason = refusal.violation.reason;
-        let sentence = refusal.violation.sentence;
-        let goes_on = matches!(reject.then, Then::Continue | Then::Drop);
-        if all > contract.limits.refusals {
-            let sentence =
-                format!("{all} messages were refused; the limit is {}", contract.limits.refusals);
-            self.start_closing(Reason::Refusals, sentence, now);
-        } else if goes_on && count <= reject.max && class != Class::Frame {
-            // The next frame is read.
-        } else if side == Side::Server {
-            // With an answer of the contract's own the end is orderly; without one it must not
-            // look like the service's.
-            let manner = if reject.reply.is_some() { Manner::Orderly } else { Manner::Reset };
-            self.open.flush_all(&contract, &mut out.to_client.0);
-            self.stop(reason, sentence, manner, Manner::Reset, out);
-        } else if reject.then == Then::Reset {
-            self.stop(reason, sentence, Manner::Reset, Manner::Reset, out);
-        } else {
-            self.start_closing(reason, sentence, now);
+        let Pairing::Key(pointer) = &contract.pairing else { return Ok(()) };
+        let at = pointer.to_string();
+        match key {
+            None => {
+                let sentence = format!("`{at}` cannot pair an answer with this question");
+                Err(Violation::at(Reason::PairKey, at, sentence))
+            }
+            Some(_) if self.asked.iter().any(|asked| asked.key.as_ref() == key) => {
+                Err(Violation::at(Reason::PairOpen, at, "a question with this key is open"))
+            }
+            Some(_) => Ok(()),
         }
-    }
-
-    fn start_closing(&mut self, reason: Reason, sentence: String, now: Now) {
-        if self.closing.is_none() {
-            let until = now.instant + self.waits.close;
-            self.closing = Some(Closing { reason, sentence, until });
-        }
-    }
-
-    pub(super) fn record_refusal(
-        &mut self,
-        side: Side,
-        class: Class,
-        refusal: &Refusal<'_>,
-        _now: Now,
-        out: &mut Outbox,
-    ) {
-        self.totals.refused += 1;
-        let direction = self.contract.direction(side);
-        let rule = refusal.message.and_then(|at| direction.messages.get(at));
-        let mut event = Event::new(EventKind::Rejected);
-        self.place(&mut event, side);
-        event.reason = Some(refusal.violation.reason);
-        event.class = Some(class);
-        event.alarm = self.contract.reject(class, rule.and_then(MessageRule::request)).alert;
-        event.sentence.clone_from(&refusal.violation.sentence);
-        event.pointer.clone_from(&refusal.violation.pointer);
-        event.message = rule.map(|rule| rule.name.clone());
-        event.action = rule.and_then(MessageRule::action).map(str::to_owned);
-        if let Some(denied) = &refusal.denied {
-            event.resources.clone_from(&denied.resources);
-            event.policies.clone_from(&denied.policies);
-        }
-        out.events.push(event);
     }
 }
 
-/// Writes a message to the other side: its very bytes, or its one spelling.
-fn put(
-    direction: &Direction,
-    tree: &Value<'_>,
-    frame: &[u8],
-    payload: &[u8],
-    to: &mut Vec<u8>,
-) -> Result<(), Violation> {
-    if !direction.canonical {
-        to.extend_from_slice(frame);
-        return Ok(());
+/// A message that fits none but as the answer to a question which nobody asked.
+fn unasked<'a>(direction: &Direction, refusal: Refusal<'a>) -> Refusal<'a> {
+    let answers =
+        |rule: &MessageRule| rule.request().is_some_and(|request| !request.answers.is_empty());
+    let Some(tree) = &refusal.tree else { return refusal };
+    if direction.messages.iter().any(answers) && direction.select(tree.clone(), answers).is_ok() {
+        let sentence = "the client said something that answers no open question";
+        let violation = Violation::new(Reason::Unasked, sentence);
+        return Refusal { violation, class: Some(Class::State), ..refusal };
     }
-    if matches!(direction.decode, DecodeRule::Json(_)) {
-        let mut spelled = Vec::with_capacity(payload.len());
-        write_json(tree, &mut spelled);
-        return direction.frame.put(&spelled, to);
-    }
-    direction.frame.put(payload, to)
+    refusal
 }

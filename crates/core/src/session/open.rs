@@ -1,5 +1,6 @@
 //! `Open`: requests that wait for their reply, and refusals that keep their place among them.
 
+use super::Kept;
 use crate::contract::value::Value;
 use crate::contract::{Contract, Pairing, Side};
 use std::collections::VecDeque;
@@ -7,13 +8,18 @@ use std::time::Instant;
 
 /// The open requests of a connection, oldest first; owns nothing while there are none.
 #[derive(Debug, Default)]
-pub(super) struct Open(VecDeque<Slot>);
+pub(super) struct Open {
+    slots: VecDeque<Slot>,
+    /// Bytes of the refusals among them.
+    answers: usize,
+}
 
 #[derive(Debug)]
 enum Slot {
     Request(Waiting),
-    /// The framed answer to a refused request, due when all before it were answered.
-    Refusal(Vec<u8>),
+    /// The framed answer to a refused request, due when all before it were answered, and not
+    /// before an instant.
+    Refusal(Vec<u8>, Option<Instant>),
 }
 
 /// A request that was let through and has no reply yet.
@@ -25,6 +31,10 @@ pub(super) struct Waiting {
     pub(super) key: Option<Key>,
     /// When its reply is late.
     pub(super) due: Instant,
+    /// What its reply is checked against.
+    pub(super) kept: Kept,
+    /// It only passed because its contract is tried: what is answered to it is nobody's fault.
+    pub(super) undue: bool,
 }
 
 /// A value by which a reply is paired: a scalar of at most 64 bytes.
@@ -50,15 +60,29 @@ impl Key {
 
 impl Open {
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.slots.len()
+    }
+
+    /// Bytes of refusals that wait for their turn.
+    pub(super) fn answers(&self) -> usize {
+        self.answers
+    }
+
+    /// The refusals that wait for their turn, in their order.
+    pub(super) fn in_line(&self) -> Vec<u8> {
+        let framed = |slot: &Slot| match slot {
+            Slot::Refusal(framed, _) => framed.clone(),
+            Slot::Request(_) => Vec::new(),
+        };
+        self.slots.iter().flat_map(framed).collect()
     }
 
     pub(super) fn requests(&self) -> usize {
-        self.0.iter().filter(|slot| matches!(slot, Slot::Request(_))).count()
+        self.slots.iter().filter(|slot| matches!(slot, Slot::Request(_))).count()
     }
 
     pub(super) fn push(&mut self, waiting: Waiting) {
-        self.0.push_back(Slot::Request(waiting));
+        self.slots.push_back(Slot::Request(waiting));
     }
 
     /// Whether a request with this key is open.
@@ -68,7 +92,7 @@ impl Open {
 
     /// The request that a reply answers: the one with its key, or the oldest.
     pub(super) fn find(&self, key: Option<&Key>) -> Option<&Waiting> {
-        self.0.iter().find_map(|slot| match slot {
+        self.slots.iter().find_map(|slot| match slot {
             Slot::Request(waiting) if key.is_none() || waiting.key.as_ref() == key => Some(waiting),
             _ => None,
         })
@@ -76,66 +100,108 @@ impl Open {
 
     /// Closes the request that a reply answered.
     pub(super) fn close(&mut self, key: Option<&Key>) {
-        let at = self.0.iter().position(|slot| match slot {
-            Slot::Request(waiting) => key.is_none() || waiting.key.as_ref() == key,
-            Slot::Refusal(_) => false,
-        });
+        if let Some(at) = self.place(key) {
+            self.slots.remove(at);
+        }
+        self.give_back();
+    }
+
+    /// Closes the oldest request that only passed because its contract is tried, if there is one.
+    pub(super) fn close_undue(&mut self) -> bool {
+        let undue = |slot: &Slot| matches!(slot, Slot::Request(waiting) if waiting.undue);
+        let at = self.slots.iter().position(undue);
         if let Some(at) = at {
-            self.0.remove(at);
+            self.slots.remove(at);
         }
-        self.give_back();
+        at.is_some()
     }
 
-    /// An answer to a refused request: at once where replies have keys, else in its place.
-    pub(super) fn answer(&mut self, contract: &Contract, payload: &[u8], out: &mut Vec<u8>) {
-        let frame = &contract.direction(Side::Server).frame;
-        if contract.pairing != Pairing::Order || self.0.is_empty() {
-            // The reply was checked to be a frame when the contract was loaded; one that is not,
-            // for a value that came in, is not said.
-            let _ = frame.put(payload, out);
-            return;
-        }
+    fn place(&self, key: Option<&Key>) -> Option<usize> {
+        self.slots.iter().position(|slot| match slot {
+            Slot::Request(waiting) => key.is_none() || waiting.key.as_ref() == key,
+            Slot::Refusal(..) => false,
+        })
+    }
+
+    /// An answer to a refused request: at once where replies have keys, else in its place; in
+    /// either case not before `due`.
+    pub(super) fn answer(&mut self, contract: &Contract, payload: &[u8], due: Option<Instant>) {
+        // The reply was checked to be a frame when the contract was loaded; one that is not, for a
+        // value that came in, is not said.
         let mut framed = Vec::new();
-        if frame.put(payload, &mut framed).is_ok() {
-            self.0.push_back(Slot::Refusal(framed));
+        if contract.direction(Side::Server).frame.put(payload, &mut framed).is_ok() {
+            self.answers += framed.len();
+            self.slots.push_back(Slot::Refusal(framed, due));
         }
     }
 
-    /// Writes the refusals that are due.
-    pub(super) fn flush(&mut self, contract: &Contract, out: &mut Vec<u8>) {
+    /// Closes a request that the service answered badly, with the contract's own answer in its
+    /// place.
+    pub(super) fn stand_in(&mut self, contract: &Contract, key: Option<&Key>, payload: &[u8]) {
+        let Some(at) = self.place(key) else { return };
+        let mut framed = Vec::new();
+        let put = contract.direction(Side::Server).frame.put(payload, &mut framed);
+        if let Some(slot) = self.slots.get_mut(at).filter(|_| put.is_ok()) {
+            self.answers += framed.len();
+            *slot = Slot::Refusal(framed, None);
+        }
+    }
+
+    /// Writes the refusals that are due; gives how many bytes they were.
+    pub(super) fn flush(&mut self, contract: &Contract, now: Instant, out: &mut Vec<u8>) -> usize {
+        let before = out.len();
+        let is_due = |due: &Option<Instant>| due.is_none_or(|due| now >= due);
         if contract.pairing == Pairing::Order {
-            while let Some(Slot::Refusal(framed)) = self.0.front() {
+            while let Some(Slot::Refusal(framed, due)) = self.slots.front()
+                && is_due(due)
+            {
                 out.extend_from_slice(framed);
-                self.0.pop_front();
+                self.slots.pop_front();
             }
+        } else if self.answers > 0 {
+            self.slots.retain(|slot| match slot {
+                Slot::Refusal(framed, due) if is_due(due) => {
+                    out.extend_from_slice(framed);
+                    false
+                }
+                _ => true,
+            });
         }
+        let written = out.len() - before;
+        self.answers = self.answers.saturating_sub(written);
         self.give_back();
+        written
     }
 
-    /// Writes every refusal: the connection ends, and no other answer will come.
-    pub(super) fn flush_all(&mut self, _contract: &Contract, out: &mut Vec<u8>) {
-        for slot in self.0.drain(..) {
-            if let Slot::Refusal(framed) = slot {
-                out.extend_from_slice(&framed);
+    /// Writes every refusal that has its place: the connection ends, and no other answer will
+    /// come. In order, what stands behind an open request would be taken for its answer.
+    pub(super) fn flush_all(&mut self, contract: &Contract, out: &mut Vec<u8>) {
+        let mut placed = true;
+        for slot in self.slots.drain(..) {
+            match slot {
+                Slot::Refusal(framed, _) if placed => out.extend_from_slice(&framed),
+                Slot::Request(_) if contract.pairing == Pairing::Order => placed = false,
+                _ => {}
             }
         }
+        self.answers = 0;
         self.give_back();
     }
 
     /// The earliest instant at which a reply is late.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.0
+        self.slots
             .iter()
             .filter_map(|slot| match slot {
                 Slot::Request(waiting) => Some(waiting.due),
-                Slot::Refusal(_) => None,
+                Slot::Refusal(..) => None,
             })
             .min()
     }
 
     fn give_back(&mut self) {
-        if self.0.is_empty() && self.0.capacity() > 16 {
-            self.0 = VecDeque::new();
+        if self.slots.is_empty() && self.slots.capacity() > 16 {
+            self.slots = VecDeque::new();
         }
     }
 }

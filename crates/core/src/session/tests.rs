@@ -3,6 +3,10 @@ use crate::contract::test;
 use proptest::prelude::*;
 use std::time::Duration;
 
+mod checks;
+mod exchange;
+mod places;
+
 /// `examples/article/add-ten.toml` and `examples/jsonl/inventory.toml`.
 const ADD_TEN: &str = include_str!("../../../../examples/article/add-ten.toml");
 const INVENTORY: &str = include_str!("../../../../examples/jsonl/inventory.toml");
@@ -106,6 +110,31 @@ fn the_examples_load_and_their_vectors_hold() {
             assert_eq!(outcome.failure, None, "{}", outcome.name);
         }
     }
+}
+
+// CON-01: contracts.md 26.2, in whole.
+#[test]
+fn the_ledger_loads_and_its_vectors_hold() {
+    let read = |name: &str| match name {
+        "error.schema.json" => {
+            Ok(include_str!("../../../../examples/ledger/error.schema.json").to_owned())
+        }
+        _ => Err("no file".to_owned()),
+    };
+    let text = include_str!("../../../../examples/ledger/ledger.toml");
+    let (contract, warnings) =
+        Contract::load("ledger.toml", text, &read).unwrap_or_else(|findings| {
+            panic!("{}", findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+        });
+    assert!(!warnings.iter().any(|one| one.check == Some("K-52")), "{warnings:?}");
+    for outcome in test::run(&contract) {
+        assert_eq!(outcome.failure, None, "{}", outcome.name);
+    }
+    // A setup asks no policy; the PIN is shown to none.
+    let actions = contract.actions();
+    let shown: Vec<_> =
+        actions.iter().map(|action| (action.name.as_str(), action.context.len())).collect();
+    assert_eq!(shown, [("account.transfer", 2)]);
 }
 
 // S1e, S3c, TRAP-09, ADV-29
