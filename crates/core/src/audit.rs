@@ -19,6 +19,10 @@ pub enum EventKind {
     Rejected,
     /// A message was let through; written only where asked for.
     Cleared,
+    /// A message passed that its contract, which is tried and not enforced, would turn away.
+    WouldReject,
+    /// A contract that is tried did not see, or does not see any more, what a connection says.
+    ShadowLost,
     /// Something an operator did: a token made, a certificate issued.
     Admin,
     /// Something an operator has to look at.
@@ -36,6 +40,8 @@ impl EventKind {
             Self::Refused => "refused",
             Self::Rejected => "rejected",
             Self::Cleared => "cleared",
+            Self::WouldReject => "would_reject",
+            Self::ShadowLost => "shadow_lost",
             Self::Admin => "admin",
             Self::Alarm => "alarm",
         }
@@ -109,6 +115,12 @@ pub struct Event {
     /// Number of the frame in its direction, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frame: Option<u64>,
+    /// First bytes of a refused frame in hexadecimal digits, where the contract shows them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<String>,
+    /// Of how many this one event tells, where they are not listed one by one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
     /// Totals of a connection, on `closed`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub totals: Option<Totals>,
@@ -139,6 +151,8 @@ impl Event {
             policies: Vec::new(),
             pointer: None,
             frame: None,
+            bytes: None,
+            count: None,
             totals: None,
         }
     }

@@ -6,6 +6,7 @@
 //! adds is refused, so that every editor and parser reads the file alike (K-01).
 
 mod dialect;
+mod inside;
 
 use crate::finding::{Finding, nearest};
 use std::cell::RefCell;

@@ -1,6 +1,18 @@
-//! A contract as tables for its reviewer, in Markdown.
+//! A contract as tables for its reviewer, in Markdown: what may be said, how much of it, what it
+//! asks for, and what whoever breaks it hears. The contract is the documentation (P12).
 
-use super::{Contract, Pairing, Role, Side, units};
+mod schema;
+
+use super::field::FieldRule;
+use super::frame::{AtEof, FrameRule};
+use super::limit::{Bucket, Per, Rate};
+use super::quota::{Amount, Quota};
+use super::reject::{AckVerdict, Form, Reject, Reply, Then};
+use super::state::StateRule;
+use super::{
+    Contract, DecodeRule, Direction, MessageRule, Pairing, Pointer, Role, Side, Value, units,
+};
+use crate::rejection::Class;
 use std::fmt::Write;
 
 impl Contract {
@@ -11,71 +23,102 @@ impl Contract {
         if !self.title.is_empty() {
             let _ = writeln!(text, "{}\n", self.title);
         }
+        if self.shadow {
+            text.push_str(
+                "*Shadow, not enforced*: what is not listed here is recorded, and passes.\n\n",
+            );
+        }
         for side in [Side::Client, Side::Server] {
             self.side(side, &mut text);
         }
+        self.actions_table(&mut text);
         self.answers(&mut text);
-        let limits = &self.limits;
-        let _ = writeln!(
-            text,
-            "## Limits\n\n| limit | value |\n|---|---|\n| message of the client | {} bytes |\n\
-             | message of the server | {} bytes |\n| requests in flight | {} |\n| reply within | {} |\n\
-             | refusals in one connection | {} |",
-            limits.wire.message,
-            limits.server_message,
-            limits.in_flight,
-            units::shown(limits.reply_timeout),
-            limits.refusals
-        );
+        self.limits_table(&mut text);
         text
     }
 
     fn side(&self, side: Side, text: &mut String) {
         let who = side.as_str();
+        let direction = self.direction(side);
+        let _ = writeln!(text, "## What the {who} may say\n\n{}\n", read_as(direction));
         let _ = writeln!(
             text,
-            "## What the {who} may say\n\n| message | when | fields | {} |\n|---|---|---|---|",
+            "| message | when | fields | {} |\n|---|---|---|---|",
             if side == Side::Client { "action and resource" } else { "answers" }
         );
-        for message in &self.direction(side).messages {
-            let mut when: Vec<String> = Vec::new();
-            let tag =
-                self.direction(side).tag.as_ref().map(ToString::to_string).unwrap_or_default();
-            if !message.matches.is_empty() {
-                let values: Vec<String> = message.matches.iter().map(super::Value::shown).collect();
-                when.push(format!("`{tag}` is {}", values.join(" or ")));
-            }
-            when.extend(message.has.iter().map(|at| format!("has `{at}`")));
-            when.extend(message.lacks.iter().map(|at| format!("lacks `{at}`")));
-            when.extend(
-                message
-                    .grammar
-                    .iter()
-                    .map(|g| format!("matches `{}`", g.source().replace('|', "\\|"))),
-            );
-            let mut fields: Vec<String> =
-                message.fields.iter().map(|(_, place, rule)| field(place, rule)).collect();
-            if message.schema.is_some() {
-                fields.push("as its schema says".to_owned());
-            }
-            let last = match &message.role {
-                Role::Request(request) => {
-                    let resource =
-                        request.resource.as_ref().map(|r| format!(" on `{}`", r.source()));
-                    format!("`{}`{}", request.action, resource.unwrap_or_default())
-                }
-                Role::Reply(names) => {
-                    names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
-                }
-                Role::Push => "nothing: said unasked".to_owned(),
-            };
+        for message in &direction.messages {
             let _ = writeln!(
                 text,
-                "| `{}` | {} | {} | {last} |",
+                "| `{}` | {} | {} | {} |",
                 message.name,
-                when.join(", "),
-                fields.join("<br>")
+                self.when(side, message),
+                fields(direction, message),
+                asks_for(message)
             );
+        }
+        let hazards = direction.messages.iter().filter_map(|m| Some((m, m.hazard.as_ref()?)));
+        for (message, why) in hazards {
+            let _ = writeln!(text, "\n**Hazard in `{}`**: {why}", message.name);
+        }
+        let _ = writeln!(text, "\nAnything else is refused.\n");
+    }
+
+    /// By what a message is known, and when it may come.
+    fn when(&self, side: Side, message: &MessageRule) -> String {
+        let direction = self.direction(side);
+        let mut when: Vec<String> = Vec::new();
+        let tag = direction.tag.as_ref().map(ToString::to_string).unwrap_or_default();
+        if !message.matches.is_empty() {
+            let values: Vec<String> = message.matches.iter().map(Value::shown).collect();
+            when.push(format!("`{tag}` is {}", values.join(" or ")));
+        }
+        for (at, values) in &message.wheres {
+            let values: Vec<String> = values.iter().map(Value::shown).collect();
+            when.push(format!("`{at}` is {}", values.join(" or ")));
+        }
+        when.extend(message.has.iter().map(|at| format!("has `{at}`")));
+        when.extend(message.lacks.iter().map(|at| format!("lacks `{at}`")));
+        let grammar = message.grammar.iter().chain(&direction.grammar);
+        when.extend(grammar.map(|g| format!("matches `{}`", cell(g.source()))));
+        when.extend(message.state.as_ref().map(|state| self.in_state(state)));
+        when.join(", ")
+    }
+
+    fn in_state(&self, state: &StateRule) -> String {
+        let names = state.from.iter().flatten().map(|at| format!("`{}`", self.states.name(*at)));
+        let names: Vec<String> = names.collect();
+        let from = if names.is_empty() {
+            "in any state".to_owned()
+        } else {
+            format!("in {}", names.join(" or "))
+        };
+        match state.to {
+            Some(to) => format!("{from}, which becomes `{}`", self.states.name(to)),
+            None => from,
+        }
+    }
+
+    /// The actions that a policy is asked about, and what it sees of a message.
+    fn actions_table(&self, text: &mut String) {
+        text.push_str("## What a policy decides\n\n");
+        if let Some(role) = &self.role {
+            let without =
+                if role.refuses() { "may not connect" } else { "has none of the rights of one" };
+            let _ = writeln!(text, "A peer has a role; who has none {without}.\n");
+        }
+        text.push_str("| action | of messages | it sees |\n|---|---|---|\n");
+        for action in self.actions() {
+            let of = self.client.messages.iter().filter(|m| m.action() == Some(&action.name));
+            let of: Vec<String> = of.map(|message| format!("`{}`", message.name)).collect();
+            let sees = action.context.iter().map(|shown| {
+                let optional = if shown.optional { " (not always)" } else { "" };
+                format!("`{}`{optional}", shown.name)
+            });
+            let sees: Vec<String> = sees.collect();
+            let sees = if sees.is_empty() { "nothing of it".to_owned() } else { sees.join(", ") };
+            let name =
+                if action.name.is_empty() { "none: the exchange itself" } else { &action.name };
+            let _ = writeln!(text, "| `{name}` | {} | {sees} |", of.join(", "));
         }
         text.push('\n');
     }
@@ -88,33 +131,214 @@ impl Contract {
         };
         let _ = writeln!(
             text,
-            "## Replies and refusals\n\n{paired}\n\n| fault | what follows |\n|---|---|"
+            "## Replies and refusals\n\n{paired}\n\n| fault | the peer hears | then | at most |\n|---|---|---|---|"
         );
         for (class, reject) in &self.rejects {
-            let answer = if reject.reply.is_some() { "the contract's answer, then " } else { "" };
-            let then = super::reject::Then::NAMES.iter().find(|(_, then)| *then == reject.then);
-            let then = then.map_or("close", |(name, _)| name);
-            let _ = writeln!(text, "| {class} | {answer}{then} |");
+            refusal(&class.to_string(), reject, text);
         }
-        text.push_str("| all others | close |\n\n");
+        for message in &self.client.messages {
+            for (class, reject) in message.request().into_iter().flat_map(|r| &r.rejects) {
+                refusal(&format!("{class} of `{}`", message.name), reject, text);
+            }
+        }
+        if !self.rejects.iter().any(|(class, _)| *class == Class::Server) {
+            refusal(&Class::Server.to_string(), &Reject::SERVER, text);
+        }
+        text.push_str("| all others | nothing | close | |\n\n");
+    }
+
+    fn limits_table(&self, text: &mut String) {
+        let limits = &self.limits;
+        let wire = &limits.wire;
+        let mut rows = vec![
+            ("message of the client", format!("{} bytes", wire.message)),
+            ("message of the server", format!("{} bytes", limits.server_message)),
+        ];
+        let json = |direction: &Direction| matches!(direction.decode, DecodeRule::Json(_));
+        if json(&self.client) || json(&self.server) {
+            rows.push(("objects and lists within each other", wire.depth.to_string()));
+            rows.push(("values and keys of one message", wire.nodes.to_string()));
+        }
+        rows.push(("requests in flight", limits.in_flight.to_string()));
+        rows.push(("reply within", units::shown(limits.reply_timeout)));
+        for (name, wait) in [
+            ("first message within", limits.first_message_timeout),
+            ("whole message within", limits.message_timeout),
+            ("silence", limits.idle_timeout),
+            ("connection", limits.session_lifetime),
+        ] {
+            rows.extend(wait.map(|wait| (name, units::shown(wait))));
+        }
+        rows.extend(limits.rate.iter().map(|rate| ("rate", rated(rate))));
+        if limits.rate.is_empty() {
+            rows.push(("rate", "**not limited**".to_owned()));
+        }
+        rows.push(("refusals in one connection", limits.refusals.to_string()));
+        text.push_str("## Limits\n\n| limit | value |\n|---|---|\n");
+        for (name, value) in rows {
+            let _ = writeln!(text, "| {name} | {value} |");
+        }
     }
 }
 
-fn field(place: &str, rule: &super::field::FieldRule) -> String {
+/// How the bytes of a direction become messages.
+fn read_as(direction: &Direction) -> String {
+    let frame = match &direction.frame {
+        FrameRule::Lines(lines) => {
+            let end = match (lines.lf, lines.crlf) {
+                (true, true) => "LF or CR LF",
+                (false, true) => "CR LF",
+                _ => "LF",
+            };
+            let last =
+                if lines.at_eof == AtEof::Accept { "; the last may have no end" } else { "" };
+            let empty = if lines.skip_empty { "; empty ones are dropped" } else { "" };
+            format!("Lines that end with {end}{last}{empty}")
+        }
+        FrameRule::Delimiter(_) => "Frames that end with fixed bytes".to_owned(),
+        FrameRule::Length(_) => "Frames that say their length ahead".to_owned(),
+        FrameRule::Mbap => "Frames of Modbus/TCP".to_owned(),
+        FrameRule::Netstring => "Netstrings".to_owned(),
+        FrameRule::Fixed(_) => "Frames of one size".to_owned(),
+        FrameRule::Eof => "The whole stream, if its end is clean".to_owned(),
+        FrameRule::Headers(_) => "Headers, an empty line, then so many bytes".to_owned(),
+        FrameRule::OctetCount(_) => "Frames with their length in digits ahead".to_owned(),
+        FrameRule::Switch(_) => "Frames of several kinds, told apart by one field".to_owned(),
+        FrameRule::Mllp => "Blocks of MLLP".to_owned(),
+        FrameRule::Resp(_) => "Commands and replies of RESP".to_owned(),
+    };
+    let payload = match &direction.decode {
+        DecodeRule::Bytes { .. } => "bytes that are **not inspected**",
+        DecodeRule::Text { .. } => "text",
+        DecodeRule::Json(_) => "one JSON value, read strictly",
+        DecodeRule::Struct(_) => "binary items",
+        DecodeRule::Columns(_) => "fixed columns",
+        DecodeRule::Words(_) => "a verb and its arguments",
+        DecodeRule::Delimited(_) => "fields between separators",
+        DecodeRule::Pairs(_) => "keys and their values",
+        DecodeRule::Modbus(_) => "one Modbus message",
+        DecodeRule::Hl7(_) => "one HL7 message",
+        DecodeRule::Resp(_) => "one command or one reply",
+    };
+    let canonical = if direction.canonical { ", sent on in one spelling" } else { "" };
+    format!("{frame}; each holds {payload}{canonical}.")
+}
+
+fn fields(direction: &Direction, message: &MessageRule) -> String {
+    let mut fields: Vec<String> = message
+        .fields
+        .iter()
+        .map(|(_, place, rule)| format!("`{place}` {}", field(rule)))
+        .collect();
+    let (decode, layout) = (&direction.decode, message.layout.as_ref());
+    for name in decode.implied(layout) {
+        let at = Pointer::name(name);
+        let ruled = message.fields.iter().any(|(known, ..)| *known == at);
+        let kind = decode.field_type(layout, &at).filter(|_| !ruled);
+        fields.extend(kind.map(|kind| format!("`{at}` {}", kind.told())));
+    }
+    if let Some(schema) = &message.schema {
+        fields.extend(schema::lines(schema.source()));
+    }
+    fields.extend(message.rules.iter().map(|rule| format!("`{}`", cell(rule.text()))));
+    fields.extend(message.secrets.iter().map(|at| format!("`{at}` is a secret")));
+    if fields.is_empty() && matches!(decode, DecodeRule::Modbus(_)) {
+        return "as its request asked".to_owned();
+    }
+    fields.join("<br>")
+}
+
+fn field(rule: &FieldRule) -> String {
     let mut says: Vec<String> = Vec::new();
     says.extend(rule.int.map(|(lo, hi)| format!("{lo} to {hi}")));
     says.extend(rule.one_of.iter().map(|all| {
-        format!("one of {}", all.iter().map(super::Value::shown).collect::<Vec<_>>().join(", "))
+        format!("one of {}", all.iter().map(Value::shown).collect::<Vec<_>>().join(", "))
     }));
     says.extend(rule.constant.iter().map(|value| format!("always {}", value.shown())));
     says.extend(rule.len.map(|(lo, hi)| format!("{lo} to {hi} long")));
     says.extend(rule.bytes.map(|(lo, hi)| format!("{lo} to {hi} bytes")));
-    says.extend(rule.regex.iter().map(|p| format!("matches `{}`", p.source().replace('|', "\\|"))));
+    says.extend(rule.regex.iter().map(|p| format!("matches `{}`", cell(p.source()))));
+    says.extend(rule.form.iter().map(super::field::Form::told));
+    says.extend(rule.each.iter().map(|each| format!("each {}", field(each))));
     if rule.optional {
         says.push("may be absent".to_owned());
     }
     if rule.secret {
         says.push("secret".to_owned());
     }
-    format!("`{place}` {}", says.join(", "))
+    says.join(", ")
+}
+
+fn asks_for(message: &MessageRule) -> String {
+    match &message.role {
+        Role::Request(request) if request.setup => "nothing: it opens the exchange".to_owned(),
+        Role::Request(request) => {
+            let resource = request.resource.as_ref().map(|r| format!(" on `{}`", r.source()));
+            let silent = if request.expects { "" } else { "; no reply" };
+            let many = if request.many { "; many replies" } else { "" };
+            let quota = request.quota.as_ref().map(|quota| format!("; {}", allowed(quota)));
+            let (resource, quota) = (resource.unwrap_or_default(), quota.unwrap_or_default());
+            format!("`{}`{resource}{silent}{many}{quota}", request.action)
+        }
+        Role::Reply(names) => names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", "),
+        Role::Push => "nothing: said unasked".to_owned(),
+        Role::Ask => "nothing: it asks the client".to_owned(),
+    }
+}
+
+fn refusal(fault: &str, reject: &Reject, text: &mut String) {
+    let hears = match &reject.reply {
+        None => "nothing".to_owned(),
+        Some(Reply::Template(reply)) => format!("`{}`", cell(&reply.shown())),
+        Some(Reply::Codec(Form::Exception(code))) => format!("exception {code}"),
+        Some(Reply::Codec(Form::Code(None))) => "error, by what was wrong".to_owned(),
+        Some(Reply::Codec(Form::Code(Some(code)))) => format!("error {code}"),
+        Some(Reply::Codec(Form::Ack(AckVerdict::Reject))) => "acknowledgement `AR`".to_owned(),
+        Some(Reply::Codec(Form::Ack(AckVerdict::Error))) => "acknowledgement `AE`".to_owned(),
+        Some(Reply::Codec(Form::Error(error))) => format!("error `{}`", cell(error)),
+    };
+    let then = Then::NAMES.iter().find(|(_, then)| *then == reject.then);
+    let then = then.map_or("close", |(name, _)| name);
+    let alarm = if reject.alert { ", and an alarm" } else { "" };
+    let goes_on = matches!(reject.then, Then::Continue | Then::Drop);
+    let most = if goes_on { format!("{} times", reject.max) } else { String::new() };
+    let _ = writeln!(text, "| {fault} | {hears} | {then}{alarm} | {most} |");
+}
+
+fn rated(rate: &Rate) -> String {
+    let bucket = |what: &str, bucket: &Bucket| {
+        format!(
+            "{} {what} in {}, {} at once",
+            bucket.amount,
+            units::shown(bucket.period),
+            bucket.burst
+        )
+    };
+    let mut says: Vec<String> = Vec::new();
+    says.extend(rate.messages.iter().map(|messages| bucket("messages", messages)));
+    says.extend(rate.bytes.iter().map(|bytes| bucket("bytes", bytes)));
+    let then = if rate.refuse { "more is refused" } else { "more waits" };
+    format!("each {}: {}; {then}", holder(rate.per), says.join(", "))
+}
+
+fn allowed(quota: &Quota) -> String {
+    let of = match &quota.amount {
+        Amount::Count => "of them".to_owned(),
+        Amount::Sum(at) => format!("of `{at}` in all"),
+    };
+    let (max, window, per) = (quota.max, units::shown(quota.window), holder(quota.per));
+    format!("at most {max} {of} in {window} for each {per}")
+}
+
+fn holder(per: Per) -> &'static str {
+    match per {
+        Per::Connection => "connection",
+        Per::Identity => "identity",
+        Per::Service => "service",
+    }
+}
+
+/// A text within a cell of a table.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
 }

@@ -4,15 +4,26 @@
 //! contract exists only if nothing was. Keys and kinds of later levels are refused by name.
 
 mod actions;
+mod codec;
+mod cost;
+mod decoders;
 mod direction;
 mod exclusive;
 mod fields;
+mod frames;
 mod limits;
+mod messages;
+mod quotas;
 mod rejects;
+mod roles;
+mod rules;
+mod secrets;
+mod states;
 mod tests;
 
-use super::{Contract, Pairing, limit::Rates};
-use crate::document::{Document, Table};
+use super::codec::Codec;
+use super::{Contract, Pairing, Reuse, Side, limit::Rates, quota::Quotas};
+use crate::document::{Document, Placed, Table};
 use crate::finding::Finding;
 
 /// What reading a contract needs: the schema files beside it.
@@ -43,36 +54,102 @@ pub(super) fn read(
 fn contract(top: &Table<'_, '_>, read: ReadFile<'_>) -> Option<Contract> {
     let name = name(top);
     let title = top.text("title").map(|title| title.value.to_owned()).unwrap_or_default();
-    refuse_later(
-        top,
-        &[("codec", 2), ("initial_state", 2), ("identity", 2), ("audit_bytes", 1), ("mode", 1)],
-    );
-    let limits = limits::limits(top);
-    let pairing = pairing(top);
-    let client = direction::direction(top, "client", &pairing, read);
-    let server = direction::direction(top, "server", &pairing, read);
+    let audit_bytes = audit_bytes(top);
+    let shadow = mode(top);
+    let codec = codec::codec(top);
+    let role = roles::role(top);
+    let limits = limits::limits(top, codec.as_ref().map(Codec::limits).unwrap_or_default());
+    let codec = codec.map(|codec| codec.within(&limits));
+    let (pairing, reuse) = match &codec {
+        Some(codec) => {
+            codec::refuse_fixed(top, &["pair"]);
+            codec::bound(top, codec, &limits);
+            if codec.usual_state().is_some() {
+                codec::refuse_fixed(top, &["initial_state"]);
+            }
+            (codec.pairing(), codec.reuse())
+        }
+        None => pairing(top),
+    };
+    let codec = codec.as_ref();
+    let states = states::Names::new(top);
+    let paired = (&pairing, reuse);
+    let client = direction::direction(top, Side::Client, paired, codec, &states, read);
+    let server = direction::direction(top, Side::Server, paired, codec, &states, read);
     let (Some(client), Some(server)) = (client, server) else {
         top.table("reject");
         top.tables("test");
         return None;
     };
-    exclusive::check(top, &client, &server, &pairing);
-    let (rejects, reply_values) = rejects::rejects(top, &client, &server, &limits, &pairing);
-    let mut client = client;
-    rejects::of_messages(top, &mut client, &server, &limits, &pairing, &reply_values);
-    let tests = tests::vectors(top);
+    decoders::fit(top, &client, &server, &limits);
+    let (mut client, mut server) = (client, server);
+    if let Some(codec) = codec {
+        codec::add_profile(top, Side::Client, paired, codec, &states, &mut client);
+        codec::add_profile(top, Side::Server, paired, codec, &states, &mut server);
+        codec::complete(top, codec, &mut client, &mut server);
+    }
+    exclusive::check(top, &client, &server, &pairing, codec);
+    let states = states.check(top, &client, &server);
+    let (mut rejects, reply_values) =
+        rejects::rejects(top, &client, &server, &limits, &pairing, codec);
+    codec::default_rejects(codec, &client, &mut rejects);
+    rules::rules(top, &mut client, &mut server, &limits);
+    rejects::of_messages(top, &mut client, &server, &limits, &pairing, codec, &reply_values);
+    secrets::check(top, &client, &server, &pairing, &reply_values);
+    cost::check(top, Side::Client, &client, &limits, &pairing);
+    cost::check(top, Side::Server, &server, &limits, &pairing);
+    let tests = tests::vectors(top, &states);
     Some(Contract {
         name: name?,
         title,
+        shadow,
+        codec: codec.cloned(),
+        role,
+        audit_bytes,
         pairing,
+        reuse,
+        states,
         limits,
         client: client.rule,
         server: server.rule,
         rejects,
         reply_values,
         rates: Rates::default(),
+        quotas: Quotas::default(),
         tests,
     })
+}
+
+/// How much of a refused frame is on record: 0 to 64 bytes.
+fn audit_bytes(top: &Table<'_, '_>) -> usize {
+    let Some(bytes) = top.integer("audit_bytes") else { return 0 };
+    match usize::try_from(bytes.value) {
+        Ok(count) if count <= 64 => count,
+        _ => {
+            top.error("K-02", bytes.span, "`audit_bytes` is 0 to 64");
+            0
+        }
+    }
+}
+
+/// Whether the contract is only tried (K-92).
+fn mode(top: &Table<'_, '_>) -> bool {
+    let Some(mode) = top.text("mode") else { return false };
+    match mode.value {
+        "enforce" => false,
+        "shadow" => {
+            let message = "the contract is in shadow mode: what it would refuse passes";
+            let finding = top.document().error("K-92", mode.span, message.to_owned()).warning();
+            top.document()
+                .find(finding.hint("`mode = \"enforce\"`, or no `mode`, holds both sides to it"));
+            true
+        }
+        other => {
+            let message = format!("`mode` is `{other}`, not `enforce` or `shadow`");
+            top.error("K-02", mode.span, message);
+            false
+        }
+    }
 }
 
 /// `name/version` (K-02).
@@ -104,17 +181,30 @@ fn name(top: &Table<'_, '_>) -> Option<String> {
     None
 }
 
-fn pairing(top: &Table<'_, '_>) -> Pairing {
-    let Some(table) = top.table("pair") else { return Pairing::Order };
+fn pairing(top: &Table<'_, '_>) -> (Pairing, Reuse) {
+    let Some(table) = top.table("pair") else { return (Pairing::Order, Reuse::default()) };
     let by = table.text("by").map_or("order", |by| by.value);
     let key = table.text("key");
-    if let Some(reuse) = table.text("reuse")
-        && reuse.value != "after-reply"
-    {
-        let message = format!("`reuse = \"{}\"` is not in this build yet", reuse.value);
-        table.error_with_hint("K-03", reuse.span, message, "`reuse = \"after-reply\"`");
-    }
+    let reuse = table.text("reuse").map(|reuse| (reuse.value, reuse.span));
+    let reuse = match reuse {
+        Some((_, span)) if by != "key" => {
+            table.error("K-02", span, format!("`reuse` has no meaning with `by = \"{by}\"`"));
+            Reuse::default()
+        }
+        None | Some(("after-reply", _)) => Reuse::AfterReply,
+        Some(("recent", _)) => Reuse::Recent,
+        Some(("increasing", _)) => Reuse::Increasing,
+        Some((other, span)) => {
+            let text = format!("`reuse` is `{other}`, not `after-reply`, `recent` or `increasing`");
+            table.error("K-02", span, text);
+            Reuse::default()
+        }
+    };
     table.finish();
+    (paired(&table, by, key), reuse)
+}
+
+fn paired(table: &Table<'_, '_>, by: &str, key: Option<Placed<&str>>) -> Pairing {
     match (by, key) {
         ("order", None) => Pairing::Order,
         ("none", None) => Pairing::None,

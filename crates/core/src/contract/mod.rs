@@ -3,19 +3,28 @@
 //! One that exists is usable: its file was read, every static check holds, and its own test
 //! vectors gave the verdicts that they expect. The steps a message goes through are the modules
 //! below, in this order: `frame`, `decode` (with `charset` and `text`), `select`, `field` and
-//! `schema`, `pair`, `template`; [`crate::session`] calls them.
+//! `schema`, `rule`, `pair`, `template`; [`crate::session`] calls them.
 
+mod calendar;
 pub mod charset;
+pub(crate) mod codec;
+pub mod cost;
 pub mod decode;
 pub mod doc;
 pub mod field;
 mod file;
 pub mod frame;
+pub mod learn;
 pub mod limit;
 pub mod pattern;
+pub(crate) mod quota;
 pub mod reject;
+pub mod role;
+pub mod rule;
 pub mod schema;
+pub(crate) mod secret;
 pub mod select;
+pub(crate) mod state;
 pub mod template;
 pub mod test;
 pub mod text;
@@ -25,13 +34,16 @@ pub mod value;
 use crate::finding::Finding;
 use crate::policy::schema::ActionShape;
 use crate::rejection::{Class, Reason, Violation};
-use decode::{DecodeRule, WireLimits};
+use decode::{DecodeRule, Layout, WireLimits};
 use field::FieldRule;
 use frame::FrameRule;
 use limit::{Rate, Rates};
 use pattern::Pattern;
+use quota::{Quota, Quotas};
 use reject::{Reject, ReplyValue};
+use rule::Rule;
 use schema::Schema;
+use state::{StateRule, States};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,13 +85,24 @@ impl Side {
 pub struct Contract {
     pub(crate) name: String,
     pub(crate) title: String,
+    /// It is tried, and not enforced.
+    pub(crate) shadow: bool,
+    /// The protocol that fixes frames, decoding and pairing, where one does.
+    pub(crate) codec: Option<codec::Codec>,
+    pub(crate) role: Option<role::RoleRule>,
+    /// How many bytes of a refused frame are put on record. At most 64; 0 beside secrets.
+    pub(crate) audit_bytes: usize,
     pub(crate) pairing: Pairing,
+    /// When a request's key may come again.
+    pub(crate) reuse: Reuse,
+    pub(crate) states: States,
     pub(crate) limits: ContractLimits,
     pub(crate) client: Direction,
     pub(crate) server: Direction,
     pub(crate) rejects: Vec<(Class, Reject)>,
     pub(crate) reply_values: Vec<(String, ReplyValue)>,
     pub(crate) rates: Rates,
+    pub(crate) quotas: Quotas,
     pub(crate) tests: Vec<test::Vector>,
 }
 
@@ -92,6 +115,18 @@ pub(crate) enum Pairing {
     Key(Pointer),
     /// There are no replies.
     None,
+}
+
+/// When the key of a request may be used again (`contracts.md` section 14).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Reuse {
+    /// Once its reply has come.
+    #[default]
+    AfterReply,
+    /// Once 1,024 other keys of the connection came after it.
+    Recent,
+    /// Never: keys are integers, each larger than the one before.
+    Increasing,
 }
 
 /// `[limits]`: sizes, waits and rates of one connection.
@@ -160,10 +195,26 @@ pub struct MessageRule {
     pub(crate) has: Vec<Pointer>,
     pub(crate) lacks: Vec<Pointer>,
     pub(crate) grammar: Option<Pattern>,
+    /// All of its items, those of the direction's head first, where the decoder is `struct`.
+    pub(crate) layout: Option<Layout>,
+    /// The segments that it has, where the codec is `hl7`.
+    pub(crate) segments: Option<codec::hl7::Segments>,
     /// Rules of fields, with their pointer as text for sentences.
     pub(crate) fields: Vec<(Pointer, String, FieldRule)>,
     pub(crate) schema: Option<Schema>,
     pub(crate) hazard: Option<String>,
+    /// Places whose value must be one of those listed, beside the tag's.
+    pub(crate) wheres: Vec<(Pointer, Vec<Value<'static>>)>,
+    /// Places whose values appear nowhere; each covers what lies below it.
+    pub(crate) secrets: Vec<Pointer>,
+    /// What must be true across its fields.
+    pub(crate) rules: Vec<Rule>,
+    /// When it may be said; none where the contract has no states.
+    pub(crate) state: Option<StateRule>,
+    /// Values that the connection keeps under a name once the message was cleared.
+    pub(crate) remember: Vec<(String, Pointer)>,
+    /// Of a reply to a request that expects many: whether it is the last one.
+    pub(crate) last: bool,
     pub(crate) role: Role,
 }
 
@@ -176,6 +227,8 @@ pub(crate) enum Role {
     Reply(Vec<String>),
     /// What the service may say unasked.
     Push,
+    /// What the service asks the client.
+    Ask,
 }
 
 /// What a client's message asks for.
@@ -184,8 +237,19 @@ pub(crate) struct Request {
     pub(crate) action: String,
     pub(crate) resource: Option<Template>,
     pub(crate) context: Vec<(String, Pointer)>,
+    /// Whether it opens, checks and closes the exchange itself: the Permit covers it, and no
+    /// policy is asked. It has no action.
+    pub(crate) setup: bool,
     /// Whether a reply is due.
     pub(crate) expects: bool,
+    /// Whether replies are due until one is the last.
+    pub(crate) many: bool,
+    /// Names of the service's questions that it answers.
+    pub(crate) answers: Vec<String>,
+    /// What is kept of it while it is open, for its reply to be checked against; at most 1 KiB.
+    pub(crate) keeps: Vec<Pointer>,
+    /// How much of it may be asked for in a window of time.
+    pub(crate) quota: Option<Quota>,
     pub(crate) reply_timeout: Option<Duration>,
     pub(crate) rejects: Vec<(Class, Reject)>,
     /// What a policy sees of it.
@@ -239,6 +303,20 @@ impl Contract {
         &self.title
     }
 
+    /// Whether it says `mode = "shadow"`: a gateway judges by it and enforces nothing of it
+    /// (`contracts.md` section 20). A [`Session`](crate::session::Session) enforces what it is given;
+    /// whoever binds a contract asks this first.
+    #[must_use]
+    pub fn is_shadow(&self) -> bool {
+        self.shadow
+    }
+
+    /// Where the role of a peer is read, if roles are.
+    #[must_use]
+    pub fn role(&self) -> Option<&role::RoleRule> {
+        self.role.as_ref()
+    }
+
     /// Sizes, waits and rates.
     #[must_use]
     pub fn limits(&self) -> &ContractLimits {
@@ -256,7 +334,8 @@ impl Contract {
     #[must_use]
     pub fn actions(&self) -> Vec<ActionShape> {
         let mut actions: Vec<ActionShape> = Vec::new();
-        for request in self.client.messages.iter().filter_map(MessageRule::request) {
+        let asking = self.client.messages.iter().filter_map(MessageRule::request);
+        for request in asking.filter(|request| !request.setup) {
             match actions.iter_mut().find(|action| action.name == request.action) {
                 None => actions.push(request.shape.clone()),
                 Some(known) => merge(known, &request.shape),
@@ -292,7 +371,9 @@ impl Contract {
     /// If they break the frame's rule or its limit, end inside a frame, or go on behind one.
     pub fn one_frame(&self, side: Side, bytes: &[u8]) -> Result<(), Violation> {
         let limit = self.frame_limit(side);
-        let sentence = match self.direction(side).frame.cut(bytes, &mut 0, limit)? {
+        let frame = &self.direction(side).frame;
+        let sentence = match frame.cut(bytes, &mut 0, limit)? {
+            None if *frame == FrameRule::Eof && !bytes.is_empty() => return Ok(()),
             Some(frame) if frame.skipped => "an empty line is no message",
             Some(frame) if frame.size == bytes.len() => return Ok(()),
             Some(_) => "bytes follow the frame",
@@ -306,6 +387,25 @@ impl Contract {
         match side {
             Side::Client => self.limits.wire.message,
             Side::Server => self.limits.server_message,
+        }
+    }
+
+    /// Whether the service may ask the client something.
+    pub(crate) fn asks(&self) -> bool {
+        self.server.messages.iter().any(|message| matches!(message.role, Role::Ask))
+    }
+
+    /// Whether some rule asks who is at the other end.
+    pub(crate) fn reads_peer(&self) -> bool {
+        let messages = self.client.messages.iter().chain(&self.server.messages);
+        messages.flat_map(|message| &message.rules).any(|rule| rule.reads(rule::Root::Peer))
+    }
+
+    /// The sizes that a side's messages are decoded with.
+    pub(crate) fn wire_of(limits: &ContractLimits, side: Side) -> WireLimits {
+        match side {
+            Side::Client => limits.wire,
+            Side::Server => WireLimits { message: limits.server_message, ..limits.wire },
         }
     }
 
@@ -343,6 +443,11 @@ impl Direction {
         self.messages.get(index)
     }
 
+    /// Whether its texts can only be ASCII.
+    pub(crate) fn is_ascii(&self) -> bool {
+        self.decode.charset() == Some(charset::Charset::Ascii)
+    }
+
     /// Where the payload stands in one cleared frame. A last line that the stream's end closed has
     /// no end of its own, so all of it is payload.
     pub(crate) fn payload_of(&self, frame: &[u8]) -> Range<usize> {
@@ -361,7 +466,8 @@ impl MessageRule {
     /// The action that it asks for, if it is a client's message.
     #[must_use]
     pub fn action(&self) -> Option<&str> {
-        self.request().map(|request| request.action.as_str())
+        let asking = self.request().filter(|request| !request.setup);
+        asking.map(|request| request.action.as_str())
     }
 
     pub(crate) fn request(&self) -> Option<&Request> {
@@ -376,13 +482,23 @@ impl Contract {
     /// The tree of one whole frame of a side, for a look at it outside a session.
     pub(crate) fn decoded<'a>(&self, side: Side, frame: &'a [u8]) -> Result<Value<'a>, String> {
         let direction = self.direction(side);
-        let cut = direction.frame.cut(frame, &mut 0, self.frame_limit(side));
+        let limit = self.frame_limit(side);
+        let cut = direction.frame.cut(frame, &mut 0, limit).and_then(|cut| match cut {
+            None => direction.frame.end(frame, true, limit),
+            cut => Ok(cut),
+        });
         let cut = cut.map_err(|violation| violation.sentence)?;
         let payload = cut.and_then(|cut| frame.get(cut.payload)).unwrap_or_default();
-        let tree = direction.decode.read(payload, &self.limits.wire);
+        let input = direction.decode.input(frame, payload);
+        let tree = direction.decode.read(input, &self.limits.wire);
         let tree = tree.map_err(|violation| violation.sentence)?;
         let (at, mut tree) = direction.select(tree, |_| true).map_err(|v| v.sentence)?;
-        let from_text = matches!(direction.decode, DecodeRule::Text { .. });
+        if let Some(message) = direction.messages.get(at) {
+            tree = direction
+                .completed(message, tree, input, &self.limits.wire)
+                .map_err(|violation| violation.sentence)?;
+        }
+        let from_text = direction.decode.integers_in_text();
         for (pointer, place, rule) in direction.messages.get(at).map_or(&[][..], |m| &m.fields) {
             if let (Value::Map(members), Some(name)) = (&mut tree, pointer.top())
                 && let Some((_, value)) = members.iter_mut().find(|(key, _)| key == name)

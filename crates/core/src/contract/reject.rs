@@ -1,28 +1,34 @@
 //! `Reject`: what a peer is told, and what happens next, for each class of fault.
 
-use super::decode::{DecodeRule, write_json};
+pub use super::codec::hl7::ack::Verdict as AckVerdict;
+
+use super::decode::{DecodeRule, Delimited, Pairs, Words, write_json};
 use super::field::FieldRule;
 use super::pattern::RuleError;
 use super::value::{Pointer, Value};
+use std::time::Duration;
 
 /// The answer to one class of faults (`contracts.md` section 18).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reject {
     /// What the peer is told: a payload, which the server direction frames.
-    pub reply: Option<ReplyTemplate>,
+    pub reply: Option<Reply>,
     /// What happens next.
     pub then: Then,
     /// So many refusals of this class may pass; the next one closes.
     pub max: u32,
+    /// So long the reply waits, at most 5 s; the peer is not read meanwhile. Default 0.
+    pub delay: Duration,
     /// Whether the event is an alarm.
     pub alert: bool,
 }
 
 impl Reject {
     /// The bare closing that every class has by default.
-    pub(crate) const CLOSE: Self = Self { reply: None, then: Then::Close, max: 10, alert: false };
+    pub(crate) const CLOSE: Self =
+        Self { reply: None, then: Then::Close, max: 10, delay: Duration::ZERO, alert: false };
     /// The same for `server`: a service that breaks its contract is an alarm.
-    pub(crate) const SERVER: Self = Self { reply: None, then: Then::Close, max: 10, alert: true };
+    pub(crate) const SERVER: Self = Self { alert: true, ..Self::CLOSE };
 }
 
 /// What happens after a refusal.
@@ -46,6 +52,28 @@ impl Then {
         ("close", Self::Close),
         ("reset", Self::Reset),
     ];
+}
+
+/// What the peer is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// A text of the contract's own.
+    Template(ReplyTemplate),
+    /// A refusal in the form of the contract's codec.
+    Codec(Form),
+}
+
+/// A refusal in the protocol's own form, as `[reject]` asks for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Form {
+    /// `exception:N` of `modbus`.
+    Exception(u8),
+    /// `error:TEXT` of `resp`.
+    Error(Box<str>),
+    /// `error:CODE` of `json-rpc`; `error` is the code of what was wrong.
+    Code(Option<i32>),
+    /// `ack:AR` or `ack:AE` of `hl7`.
+    Ack(AckVerdict),
 }
 
 /// Fixed text with placeholders of `[reject.values]`.
@@ -97,6 +125,16 @@ impl ReplyTemplate {
         Ok(Self(parts))
     }
 
+    /// The reply as a reader of the contract sees it, with `${name}` where a value is repeated.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let part = |part: &Part| match part {
+            Part::Fixed(bytes) => crate::audit::shown(bytes),
+            Part::Value(name) => format!("${{{name}}}"),
+        };
+        self.0.iter().map(part).collect()
+    }
+
     /// The payload for one refused message: nothing of the peer's is in it but values that hold
     /// their rule, in the spelling of the server direction's decoder.
     #[must_use]
@@ -113,7 +151,7 @@ impl ReplyTemplate {
                 Part::Value(name) => {
                     let value = values.iter().find(|(known, _)| known == name).map(|(_, v)| v);
                     if let Some(value) = value {
-                        value.write(tree, decode, &mut out);
+                        value.write(name, tree, decode, &mut out);
                     }
                 }
             }
@@ -123,29 +161,35 @@ impl ReplyTemplate {
 }
 
 impl ReplyValue {
-    fn write(&self, tree: Option<&Value<'_>>, decode: &DecodeRule, out: &mut Vec<u8>) {
+    fn write(&self, name: &str, tree: Option<&Value<'_>>, decode: &DecodeRule, out: &mut Vec<u8>) {
         let found = tree.and_then(|tree| self.at.get(tree)).cloned();
         let fits = found.and_then(|mut value| {
-            let from_text = matches!(decode, DecodeRule::Text { .. });
+            let from_text = decode.integers_in_text();
             self.rule.check("", &mut value, from_text).ok().map(|()| value)
         });
-        let written = fits.and_then(|value| spelled(&value, decode));
+        let written = fits.and_then(|value| spelled(name, &value, decode));
         out.extend_from_slice(written.as_deref().unwrap_or(self.or.as_bytes()));
     }
 }
 
-/// A value as the server direction would write it.
-fn spelled(value: &Value<'_>, decode: &DecodeRule) -> Option<Vec<u8>> {
+/// A value as the server direction would write it. Of columns it is the one that has the name of
+/// the placeholder, in its full width.
+fn spelled(name: &str, value: &Value<'_>, decode: &DecodeRule) -> Option<Vec<u8>> {
     match (decode, value) {
+        (DecodeRule::Columns(columns), value) => columns.spelled(name, value),
         (DecodeRule::Json(_), value) => {
             let mut out = Vec::new();
             write_json(value, &mut out);
             Some(out)
         }
         (_, Value::Int(number)) => Some(number.to_string().into_bytes()),
-        (DecodeRule::Text { charset }, Value::Text(text)) => {
-            charset.encode(text).map(|bytes| bytes.into_owned())
-        }
+        (
+            DecodeRule::Text { charset }
+            | DecodeRule::Words(Words { charset, .. })
+            | DecodeRule::Delimited(Delimited { charset, .. })
+            | DecodeRule::Pairs(Pairs { charset, .. }),
+            Value::Text(text),
+        ) => charset.encode(text).map(|bytes| bytes.into_owned()),
         (DecodeRule::Bytes { .. }, Value::Bytes(bytes)) => Some(bytes.clone().into_owned()),
         _ => None,
     }

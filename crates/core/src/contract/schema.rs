@@ -4,6 +4,8 @@
 //! not be open, what it misspells must not be silent, and it fetches nothing. Messages are judged
 //! in our own tree, without a copy.
 
+mod cost;
+mod kind;
 mod lint;
 mod tree;
 
@@ -93,6 +95,11 @@ impl Schema {
         let place = crate::audit::shown(place.as_bytes());
         let sentence = format!("`{place}` breaks the schema at `{keyword}`");
         Err(Violation::at(Reason::Schema, pointer, sentence))
+    }
+
+    /// The schema as it was written.
+    pub(crate) fn source(&self) -> &Json {
+        &self.source
     }
 
     /// What the schema says of the place at `pointer`, if it says anything.

@@ -27,8 +27,9 @@ impl Direction {
             (_, tree) => tree,
         };
         let tag = self.tag.as_ref().and_then(|tag| tag.get(&tree));
-        let mut declared = false;
-        let fits = |message: &MessageRule, declared: &mut bool| {
+        // Whether some message has this tag, with its `where` values and with other ones.
+        let (mut declared, mut disagrees) = (false, false);
+        let mut fits = |message: &MessageRule| {
             let tagged = match (&self.tag, tag) {
                 (None, _) => true,
                 (Some(_), Some(tag)) => {
@@ -36,20 +37,26 @@ impl Direction {
                 }
                 (Some(at), None) => message.lacks.contains(at),
             };
-            *declared |= tagged;
+            let agrees = message.wheres.iter().all(|(at, values)| {
+                let value = at.get(&tree);
+                value.is_some_and(|value| values.iter().any(|one| value.same_scalar(one)))
+            });
+            declared |= tagged && agrees;
+            disagrees |= tagged && !agrees;
             tagged
+                && agrees
                 && message.has.iter().all(|at| at.get(&tree).is_some())
                 && message.lacks.iter().all(|at| at.get(&tree).is_none())
         };
         let mut found = None;
         for (at, message) in self.messages.iter().enumerate().filter(|(_, m)| candidates(m)) {
-            if fits(message, &mut declared) && found.replace(at).is_some() {
+            if fits(message) && found.replace(at).is_some() {
                 return Err(Violation::new(Reason::Ambiguous, "two declared messages fit"));
             }
         }
         match found {
             Some(at) => Ok((at, tree)),
-            None => Err(self.nothing_fits(tag, declared)),
+            None => Err(self.nothing_fits(tag, declared, disagrees)),
         }
     }
 
@@ -74,13 +81,17 @@ impl Direction {
         }
     }
 
-    fn nothing_fits(&self, tag: Option<&Value<'_>>, declared: bool) -> Violation {
+    fn nothing_fits(&self, tag: Option<&Value<'_>>, declared: bool, disagrees: bool) -> Violation {
         match (&self.tag, tag) {
             (Some(at), None) => Violation::at(
                 Reason::TagMissing,
                 at.to_string(),
                 format!("the message has no `{at}`, which says what it is"),
             ),
+            _ if disagrees && !declared => {
+                let sentence = "no message with such values at its `where` places is declared";
+                Violation::new(Reason::Undeclared, sentence)
+            }
             (Some(at), Some(tag)) if !declared => {
                 let known =
                     self.messages.iter().flat_map(|m| &m.matches).filter_map(Value::as_text);

@@ -18,7 +18,12 @@ pub struct Template {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Segment {
     Literal(Box<str>),
-    Value { pointer: Pointer, form: Form },
+    Value {
+        pointer: Pointer,
+        form: Form,
+    },
+    /// What the connection remembers under a name.
+    Session(Box<str>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +46,14 @@ impl Template {
         let mut segments = Vec::new();
         for part in split(source) {
             let segment = match part.strip_prefix("${").and_then(|p| p.strip_suffix('}')) {
+                Some(inside) if inside.starts_with("session.") => {
+                    let name = inside.trim_start_matches("session.");
+                    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+                    if name.is_empty() || !name.bytes().all(word) {
+                        return Err(bad(format!("`{name}` is no name of a remembered value")));
+                    }
+                    Segment::Session(name.into())
+                }
                 Some(inside) => {
                     let (pointer, form) =
                         match (inside.strip_suffix(":path"), inside.strip_suffix("[*]")) {
@@ -77,18 +90,28 @@ impl Template {
     /// The places that it reads, and whether each is a list.
     pub fn pointers(&self) -> impl Iterator<Item = (&Pointer, bool)> {
         self.segments.iter().filter_map(|segment| match segment {
-            Segment::Literal(_) => None,
+            Segment::Literal(_) | Segment::Session(_) => None,
             Segment::Value { pointer, form } => Some((pointer, *form == Form::Each)),
         })
     }
 
-    /// The names of a message's resources, without the service's name before them.
+    /// The names of remembered values that it reads.
+    pub(crate) fn session_names(&self) -> impl Iterator<Item = &str> {
+        self.segments.iter().filter_map(|segment| match segment {
+            Segment::Session(name) => Some(&**name),
+            _ => None,
+        })
+    }
+
+    /// The names of a message's resources, without the service's name before them. `session` is
+    /// what the connection remembers, as a map.
     ///
     /// # Errors
     /// `resource_empty`, `resource_length`, or `resources` for more than `most`.
     pub fn names(
         &self,
         tree: &Value<'_>,
+        session: &Value<'_>,
         most: usize,
         out: &mut Vec<String>,
     ) -> Result<(), Violation> {
@@ -98,7 +121,7 @@ impl Template {
             _ => None,
         });
         let Some(list) = list else {
-            out.push(self.name(tree, None)?);
+            out.push(self.name(tree, session, None)?);
             return Ok(());
         };
         let Value::List(elements) = list else {
@@ -113,12 +136,17 @@ impl Template {
             return Err(Violation::new(Reason::Resources, sentence));
         }
         for element in elements {
-            out.push(self.name(tree, Some(element))?);
+            out.push(self.name(tree, session, Some(element))?);
         }
         Ok(())
     }
 
-    fn name(&self, tree: &Value<'_>, element: Option<&Value<'_>>) -> Result<String, Violation> {
+    fn name(
+        &self,
+        tree: &Value<'_>,
+        session: &Value<'_>,
+        element: Option<&Value<'_>>,
+    ) -> Result<String, Violation> {
         let mut name = String::new();
         for segment in &self.segments {
             if !name.is_empty() {
@@ -129,6 +157,9 @@ impl Template {
                 Segment::Value { pointer, form } => {
                     let value = if *form == Form::Each { element } else { pointer.get(tree) };
                     put(&mut name, value, *form, pointer)?;
+                }
+                Segment::Session(of) => {
+                    put(&mut name, session.member(of), Form::One, &Pointer::name(of))?;
                 }
             }
         }
@@ -239,7 +270,8 @@ mod tests {
         let tree = Value::Map(vec![("x".into(), value)]);
         let mut out = Vec::new();
         let template = Template::parse(template).unwrap();
-        template.names(&tree, 4, &mut out).map_err(|v| v.reason)?;
+        let session = Value::Map(vec![("user".into(), Value::Text("kim".into()))]);
+        template.names(&tree, &session, 4, &mut out).map_err(|v| v.reason)?;
         Ok(out.join(" "))
     }
 
@@ -259,12 +291,24 @@ mod tests {
         assert_eq!(name("key/${x[*]}", list(2)), Ok("key/k key/k".into()));
         assert_eq!(name("key/${x[*]}", list(5)), Err(Reason::Resources));
         assert_eq!(name("key/${x[*]}", list(0)), Err(Reason::ResourceEmpty));
+        assert_eq!(name("of/${session.user}/${x}", text("a")), Ok("of/kim/a".into()));
+        assert_eq!(name("of/${session.team}", text("a")), Err(Reason::ResourceEmpty));
     }
 
     // K-44
     #[test]
     fn a_template_is_segments_and_placeholders() {
-        for bad in ["", "a//b", "a b", "/a", "a/${}", "${x}y", "${x[*]}/${y[*]}", "a/../b c"] {
+        for bad in [
+            "",
+            "a//b",
+            "a b",
+            "/a",
+            "a/${}",
+            "${x}y",
+            "${x[*]}/${y[*]}",
+            "a/../b c",
+            "${session.}",
+        ] {
             assert_eq!(Template::parse(bad).unwrap_err().check, "K-44", "{bad}");
         }
     }

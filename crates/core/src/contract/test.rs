@@ -3,11 +3,13 @@
 //! Every vector runs whole and byte by byte, with the same verdicts, replies and forwarded bytes
 //! (`contracts.md` section 21).
 
+use super::frame::FrameRule;
 use super::value::Value;
 use super::{Contract, Side};
 use crate::audit::{Event, EventKind, shown};
 use crate::document::Document;
 use crate::finding::Finding;
+use crate::identity::Identity;
 use crate::limits::Limits;
 use crate::now::Now;
 use crate::rejection::Class;
@@ -23,6 +25,11 @@ pub struct Vector {
     pub name: String,
     pub(super) span: Range<usize>,
     pub(super) allow: bool,
+    /// Where it begins, if not in the contract's initial state.
+    pub(super) state: Option<usize>,
+    /// Who speaks, for rules that read `peer`, with its roles.
+    pub(super) identity: Option<Identity>,
+    pub(super) roles: Vec<String>,
     pub(super) after: Vec<Vec<u8>>,
     pub(super) source: Source,
     pub(super) reason: Option<String>,
@@ -188,20 +195,35 @@ impl Runner<'_> {
 
     fn rehearse(&self, side: Side, input: &[u8], piece: usize) -> Seen {
         let mut rehearsal = self.begin();
-        for after in &self.vector.after {
-            rehearsal.say(Side::Client, after, usize::MAX);
-        }
+        self.go_before(&mut rehearsal);
         rehearsal.seen = Seen::default();
         rehearsal.say(side, input, piece);
         rehearsal.end(side);
         rehearsal.seen
     }
 
+    /// Says what comes before. Where the whole direction is one frame, that is whole at its end.
+    fn go_before(&self, rehearsal: &mut Rehearsal) {
+        for after in &self.vector.after {
+            rehearsal.say(Side::Client, after, usize::MAX);
+        }
+        let whole_at_end = self.contract.direction(Side::Client).frame == FrameRule::Eof;
+        if whole_at_end && !self.vector.after.is_empty() {
+            rehearsal.end(Side::Client);
+        }
+    }
+
     fn begin(&self) -> Rehearsal {
         let now = Now { instant: start(), unix_ms: 0 };
         let warrant = Warrant::Rehearsed(self.vector.allow);
         let contract = Arc::clone(self.contract);
-        let session = Session::open(warrant, contract, &Limits::default(), now).recording_cleared();
+        let mut session =
+            Session::open(warrant, contract, &Limits::default(), now).recording_cleared();
+        if let Some(identity) = &self.vector.identity {
+            session = session.rehearsed_as(identity, &self.vector.roles);
+        }
+        let state = self.vector.state.unwrap_or(self.contract.states.initial);
+        let session = session.beginning_in(state);
         Rehearsal { session, now, out: Outbox::default(), seen: Seen::default() }
     }
 
@@ -290,9 +312,7 @@ impl Runner<'_> {
 
     fn walk(&self, steps: &[(Step, Vec<Expect>)], piece: usize) -> Result<Seen, String> {
         let mut rehearsal = self.begin();
-        for after in &self.vector.after {
-            rehearsal.say(Side::Client, after, usize::MAX);
-        }
+        self.go_before(&mut rehearsal);
         for (at, (step, expect)) in steps.iter().enumerate() {
             let before = rehearsal.seen.verdicts.len();
             match step {
@@ -311,6 +331,10 @@ impl Runner<'_> {
                 ));
             }
         }
+        if rehearsal.session.closing().is_some() {
+            // Answers that are due have their time; then it has ended.
+            rehearsal.wait(Limits::default().close_timeout + Duration::from_secs(5));
+        }
         Ok(rehearsal.seen)
     }
 }
@@ -319,6 +343,8 @@ impl Rehearsal {
     fn say(&mut self, side: Side, bytes: &[u8], piece: usize) {
         for piece in bytes.chunks(piece.min(bytes.len().max(1))) {
             self.session.receive(side, piece, None, self.now, &mut self.out);
+            self.take();
+            self.session.delivered(None, self.now, &mut self.out);
             self.take();
         }
     }
@@ -344,6 +370,8 @@ impl Rehearsal {
         self.seen.peer.extend_from_slice(self.out.to_client.as_slice());
         self.out.to_server.clear();
         self.out.to_client.clear();
+        // How much of a frame had come when it was refused is no part of the verdict.
+        self.out.events.iter_mut().for_each(|event| event.bytes = None);
         self.seen.verdicts.append(&mut self.out.events);
         self.seen.closed |= self.out.end.take().is_some();
     }
@@ -388,6 +416,6 @@ fn quoted(input: &[u8]) -> String {
 
 /// The virtual clock counts from here; nothing depends on which instant it is.
 #[expect(clippy::disallowed_methods, reason = "a rehearsal needs one instant to count from")]
-fn start() -> Instant {
+pub(super) fn start() -> Instant {
     Instant::now()
 }

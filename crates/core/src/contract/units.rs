@@ -35,6 +35,20 @@ pub fn shown(duration: Duration) -> String {
     format!("{ms} ms")
 }
 
+/// A number as people read it, in groups of three digits.
+#[must_use]
+pub fn counted(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// A size in bytes: digits, or digits with `KiB` or `MiB`.
 ///
 /// # Errors

@@ -74,6 +74,18 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// What it takes in memory, roughly: bytes of texts and keys, and 16 for each value.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        16 + match self {
+            Self::Text(text) => text.len(),
+            Self::Bytes(bytes) => bytes.len(),
+            Self::List(list) => list.iter().map(Self::size).sum(),
+            Self::Map(members) => members.iter().map(|(key, value)| key.len() + value.size()).sum(),
+            _ => 0,
+        }
+    }
+
     /// Whether two scalars are equal and of one kind: `1` is not `"1"`.
     #[must_use]
     pub fn same_scalar(&self, other: &Value<'_>) -> bool {
@@ -145,6 +157,19 @@ impl Pointer {
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
         other.0.starts_with(&self.0)
+    }
+
+    /// The whole tree.
+    #[must_use]
+    pub fn whole() -> Self {
+        Self(Vec::new())
+    }
+
+    /// The member of this name below the place.
+    #[must_use]
+    pub fn below(mut self, name: &str) -> Self {
+        self.0.push(name.into());
+        self
     }
 
     /// A member of the top level, by its name.

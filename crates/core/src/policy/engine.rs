@@ -8,6 +8,7 @@ mod load;
 
 use super::schema::{ActionShape, cedar_schema};
 use super::{Ask, CONNECT, ConnectionFacts, Decision, Ids, PolicySource};
+use crate::contract::role::RoleRule;
 use crate::contract::value::Value;
 use crate::finding::Finding;
 use crate::identity::{Identity, Peer};
@@ -35,6 +36,8 @@ pub(super) struct Engine {
     /// Groups that an action is in, itself included.
     groups: HashMap<Box<str>, Vec<EntityUid>>,
     slices: Mutex<HashMap<String, Arc<Slice>>>,
+    /// Where the role of a peer is read; none where the service has no roles.
+    pub(super) roles: Option<RoleRule>,
 }
 
 /// One policy, with what is known of it without evaluating.
@@ -56,6 +59,8 @@ pub(super) struct Slice {
     peer: Entities,
     /// For each action: its policies, and whether one of them reads the context.
     by_action: HashMap<Box<str>, (PolicySet, bool)>,
+    /// The role, or why there is none; nothing where the service has no roles.
+    pub(super) role: Option<Result<String, String>>,
 }
 
 /// One policy for each identity that may do everything.
@@ -104,6 +109,7 @@ impl Engine {
             actions: by_name,
             groups,
             slices: Mutex::default(),
+            roles: None,
         };
         engine.admits_somebody(service)?;
         let warnings = engine.unused(actions);
@@ -147,12 +153,15 @@ impl Engine {
     /// The slice of a peer; connections with one certificate share it.
     pub(super) fn slice(&self, peer: &Peer) -> Arc<Slice> {
         let certificate = peer.certificate();
-        let key = format!("{} {} {}", peer.identity(), certificate.issuer, certificate.serial);
+        let role = self.roles.as_ref().map(|rule| rule.of(peer));
+        let named = role.as_ref().and_then(|role| role.as_deref().ok()).unwrap_or_default();
+        let (issuer, serial) = (&certificate.issuer, &certificate.serial);
+        let key = format!("{} {issuer} {serial} {named}", peer.identity());
         let mut slices = self.slices.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(slice) = slices.get(&key) {
             return Arc::clone(slice);
         }
-        let slice = Arc::new(self.cut(peer));
+        let slice = Arc::new(self.cut(peer, role));
         if slices.len() >= SLICES {
             slices.clear();
         }
@@ -160,14 +169,15 @@ impl Engine {
         slice
     }
 
-    fn cut(&self, peer: &Peer) -> Slice {
+    fn cut(&self, peer: &Peer, role: Option<Result<String, String>>) -> Slice {
         let identity = peer.identity().to_string();
         let principal = uid("Peer", &identity);
         let domain = peer.identity().trust_domain().and_then(|domain| uid("TrustDomain", domain));
+        let named = role.as_ref().and_then(|role| uid("Role", role.as_deref().ok()?));
         let fits = |loaded: &&Loaded| match &loaded.principal {
             PrincipalConstraint::Eq(one) => Some(one) == principal.as_ref(),
             PrincipalConstraint::In(one) | PrincipalConstraint::IsIn(_, one) => {
-                Some(one) == principal.as_ref() || Some(one) == domain.as_ref()
+                [&principal, &domain, &named].into_iter().any(|known| known.as_ref() == Some(one))
             }
             PrincipalConstraint::Any | PrincipalConstraint::Is(_) => true,
         };
@@ -185,9 +195,10 @@ impl Engine {
             by_action.insert(name.clone(), (set, reads));
         }
         let principal = principal.unwrap_or_else(|| self.service.clone());
-        let entity = peer_entity(peer, principal.clone(), domain);
+        let parents = domain.into_iter().chain(named).collect();
+        let entity = peer_entity(peer, principal.clone(), parents);
         let peer = entity.and_then(|e| Entities::from_entities([e], Some(&self.schema)).ok());
-        Slice { principal, peer: peer.unwrap_or_else(Entities::empty), by_action }
+        Slice { principal, peer: peer.unwrap_or_else(Entities::empty), by_action, role }
     }
 
     pub(super) fn reads_context(&self, slice: &Slice, action: &str) -> bool {
@@ -294,7 +305,10 @@ impl Engine {
         let ends = full.match_indices('/').map(|(at, _)| at).skip(1).chain([full.len()]);
         for end in ends {
             let uid = uid("Resource", full.get(..end)?)?;
-            entities.push(Entity::new_no_attrs(uid.clone(), HashSet::from([parent])));
+            let whole = RestrictedExpression::new_string(uid.id().unescaped().to_owned());
+            let attributes = HashMap::from([("name".to_owned(), whole)]);
+            let parents = HashSet::from([parent]);
+            entities.push(Entity::new(uid.clone(), attributes, parents).ok()?);
             parent = uid;
         }
         Some(Resource { uid: parent, entities })
@@ -318,7 +332,7 @@ fn error(detail: &str) -> Decision {
     Decision::Deny { reason: Reason::PolicyError, policies: Ids::from([]), detail: detail.into() }
 }
 
-fn peer_entity(peer: &Peer, principal: EntityUid, domain: Option<EntityUid>) -> Option<Entity> {
+fn peer_entity(peer: &Peer, principal: EntityUid, parents: HashSet<EntityUid>) -> Option<Entity> {
     let text = |s: &str| RestrictedExpression::new_string(s.to_owned());
     let facts = peer.certificate();
     let certificate = RestrictedExpression::new_record([
@@ -335,7 +349,7 @@ fn peer_entity(peer: &Peer, principal: EntityUid, domain: Option<EntityUid>) -> 
         ("last".to_owned(), text(identity.last())),
         ("certificate".to_owned(), certificate),
     ]);
-    Entity::new(principal, attributes, domain.into_iter().collect()).ok()
+    Entity::new(principal, attributes, parents).ok()
 }
 
 /// What the gateway knows and, apart from it, what the message says.
@@ -370,7 +384,12 @@ fn expression(value: &Value<'_>) -> Option<RestrictedExpression> {
             let all = members.iter().map(|(k, v)| Some((k.to_string(), expression(v)?)));
             RestrictedExpression::new_record(all.collect::<Option<Vec<_>>>()?).ok()
         }
-        Value::Null | Value::Float(_) | Value::Bytes(_) => None,
+        // What is no text has no type in a policy, which denies.
+        Value::Bytes(bytes) => {
+            let text = std::str::from_utf8(bytes).ok()?;
+            Some(RestrictedExpression::new_string(text.to_owned()))
+        }
+        Value::Null | Value::Float(_) => None,
     }
 }
 

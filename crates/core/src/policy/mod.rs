@@ -12,6 +12,7 @@ pub mod schema;
 
 pub use cache::DecisionCache;
 
+use crate::contract::role::RoleRule;
 use crate::contract::value::Value;
 use crate::finding::{Finding, Severity};
 use crate::identity::{Identity, Peer};
@@ -134,6 +135,13 @@ impl Policy {
         Ok((Self { epoch, service: service.into(), engine }, findings))
     }
 
+    /// The same policy for a contract that says where roles are read (`[identity] role`).
+    #[must_use]
+    pub fn with_roles(mut self, rule: Option<&RoleRule>) -> Self {
+        self.engine.roles = rule.cloned();
+        self
+    }
+
     /// Decides whether a peer may connect.
     ///
     /// # Errors
@@ -145,6 +153,13 @@ impl Policy {
         now: Now,
     ) -> Result<Permit, Denial> {
         let slice = self.engine.slice(&peer);
+        if let (Some(Err(why)), Some(true)) =
+            (&slice.role, self.engine.roles.as_ref().map(RoleRule::refuses))
+        {
+            let sentence = format!("{} may not connect: {why}", peer.identity());
+            let reason = Reason::RoleMissing;
+            return Err(Denial { reason, sentence, policies: Vec::new() });
+        }
         let ask = Ask { action: CONNECT, resources: &[], context: &[] };
         match self.engine.decide(&slice, &ask, &connection, now) {
             Decision::Permit(policies) => Ok(Permit {
@@ -155,7 +170,7 @@ impl Policy {
                 slice,
                 policies,
             }),
-            denied => Err(self.denial(peer.identity(), &ask, denied)),
+            denied => Err(self.denial(peer.identity(), &slice, &ask, denied)),
         }
     }
 
@@ -181,7 +196,7 @@ impl Policy {
         };
         match self.engine.decide(&slice, ask, &permit.connection, now) {
             Decision::Permit(policies) => Ok(Grant { policies, cached: false }),
-            denied => Err(self.denial(permit.peer.identity(), ask, denied)),
+            denied => Err(self.denial(permit.peer.identity(), &slice, ask, denied)),
         }
     }
 
@@ -211,7 +226,8 @@ impl Policy {
                 Decision::Permit(policies) => grant = Some(Grant { policies, cached }),
                 denied => {
                     let alone = Ask { resources: one, ..*ask };
-                    return Err(self.denial(permit.peer.identity(), &alone, denied));
+                    let peer = permit.peer.identity();
+                    return Err(self.denial(peer, &permit.slice, &alone, denied));
                 }
             }
         }
@@ -253,7 +269,13 @@ impl Policy {
         self.engine.ids()
     }
 
-    fn denial(&self, identity: &Identity, ask: &Ask<'_>, decision: Decision) -> Denial {
+    fn denial(
+        &self,
+        identity: &Identity,
+        slice: &Slice,
+        ask: &Ask<'_>,
+        decision: Decision,
+    ) -> Denial {
         let Decision::Deny { reason, policies, detail } = decision else {
             let sentence = "a permit is no denial".to_owned();
             return Denial { reason: Reason::PolicyError, sentence, policies: Vec::new() };
@@ -281,6 +303,10 @@ impl Policy {
             (_, true) => format!("no policy permits {identity} {what}"),
             (_, false) => format!("policy {named} forbids {identity} {what}"),
         };
+        let sentence = match &slice.role {
+            Some(Err(why)) => format!("{sentence}; {why}"),
+            _ => sentence,
+        };
         let policies = policies.iter().map(|id| id.to_string()).collect();
         Denial { reason, sentence, policies }
     }
@@ -291,6 +317,12 @@ impl Permit {
     #[must_use]
     pub fn peer(&self) -> &Arc<Peer> {
         &self.peer
+    }
+
+    /// Its role, where the service has roles and it has one.
+    #[must_use]
+    pub fn role(&self) -> Option<&str> {
+        self.slice.role.as_ref()?.as_deref().ok()
     }
 
     /// The service that it may reach.

@@ -81,7 +81,7 @@ entity Peer in [TrustDomain, Role] = {
   certificate: { serial: String, issuer: String, not_before: datetime, not_after: datetime },
 };
 entity Service;
-entity Resource in [Resource, Service];
+entity Resource in [Resource, Service] = { name: String };
 type Connection = { address: ipaddr, started: datetime, tls: String };
 action \"connect\" appliesTo {
   principal: [Peer], resource: [Service],

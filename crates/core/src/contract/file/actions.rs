@@ -1,39 +1,38 @@
 //! What a client's message asks for: action, resource, context, as written.
 
-use super::direction::Reader;
+use super::messages::Reader;
 use super::{fields, limits, rule_error};
-use crate::contract::decode::{DecodeRule, Numbers};
+use crate::contract::codec::{Codec, Known};
+use crate::contract::decode::{DecodeRule, FieldType, Layout, Numbers};
 use crate::contract::field::FieldRule;
 use crate::contract::pattern::Pattern;
 use crate::contract::schema::Schema;
+use crate::contract::secret::touches;
 use crate::contract::template::Template;
 use crate::contract::value::{Pointer, Value};
-use crate::contract::{Pairing, Request, Role};
+use crate::contract::{Pairing, Request, Reuse, Role};
 use crate::document::{Placed, Table};
 use crate::policy::schema::{ActionShape, Attribute, AttributeKind};
 use std::ops::Range;
 use std::time::Duration;
 use toml::de::DeValue;
 
-type Rules = [(Pointer, FieldRule, Range<usize>)];
+pub(super) type Rules = [(Pointer, FieldRule, Range<usize>)];
 
 /// What a message shows at one place: its type, whether its integers are bounded, whether it is
 /// always there.
-struct Shown {
-    kind: Option<AttributeKind>,
-    unbounded: bool,
-    required: bool,
-    secret: bool,
+pub(super) struct Shown {
+    pub(super) kind: Option<AttributeKind>,
+    pub(super) unbounded: bool,
+    /// The least that an integer may be, where that is known.
+    pub(super) lower: Option<i64>,
+    pub(super) required: bool,
+    /// Whether it is secret, or has something secret in it.
+    pub(super) secret: bool,
 }
 
-pub(super) fn request(
-    reader: &Reader<'_>,
-    table: &Table<'_, '_>,
-    rules: &Rules,
-    schema: Option<&Schema>,
-    grammar: Option<&Pattern>,
-) -> Option<Role> {
-    for key in ["answers", "pushes"] {
+pub(super) fn request(table: &Table<'_, '_>, view: &View<'_>) -> Option<Role> {
+    for key in ["pushes", "asks"] {
         if table.has(key) {
             table.error(
                 "K-21",
@@ -42,40 +41,28 @@ pub(super) fn request(
             );
         }
     }
-    let view = View { reader, rules, schema, grammar };
-    let action = action(table);
+    let reader = view.reader;
+    let setup = table.boolean("setup").is_some_and(|flag| flag.value);
+    let action = if setup { setup_asks_nothing(table) } else { action(table) };
     let resource = table.text("resource").and_then(|text| view.resource(table, &text));
-    let context = view.context(table);
-    let expects = match table.text("expects").map(|text| (text.value, text.span)) {
-        None => *reader.pairing != Pairing::None,
-        Some(("one", _)) => true,
-        Some(("none", _)) => false,
-        Some(("many", span)) => {
-            table.error(
-                "K-03",
-                span,
-                "`expects = \"many\"` needs contract level 2, this build has level 1",
-            );
-            true
-        }
-        Some((other, span)) => {
-            table.error("K-02", span, format!("`expects` is `{other}`, not `one` or `none`"));
-            true
-        }
-    };
-    if expects && *reader.pairing == Pairing::None {
-        table.error(
-            "K-22",
-            table.span(),
-            "with `pair = { by = \"none\" }` no message expects a reply",
-        );
-    }
+    let context = if setup { Vec::new() } else { view.context(table) };
+    let quota = super::quotas::quota(table, view);
+    let answers = table.texts("answers").unwrap_or_default();
+    let answers: Vec<String> = answers.into_iter().map(|name| name.value.to_owned()).collect();
+    let (expects, many) = expects(table, reader, !answers.is_empty());
     if let Pairing::Key(key) = reader.pairing
-        && expects
-        && !view.shown(key).is_some_and(|shown| shown.required)
+        && (expects || !answers.is_empty())
     {
-        let message = format!("the pair key `{key}` is not required by this message");
-        table.error("K-23", table.span(), message);
+        let shown = view.shown(key);
+        if !shown.as_ref().is_some_and(|shown| shown.required) {
+            let message = format!("the pair key `{key}` is not required by this message");
+            table.error("K-23", table.span(), message);
+        } else if reader.reuse == Reuse::Increasing
+            && shown.is_some_and(|shown| shown.kind != Some(AttributeKind::Long))
+        {
+            let message = format!("the pair key `{key}` increases, but is no integer here");
+            table.error("K-23", table.span(), message);
+        }
     }
     let wait = limits::wait(
         table,
@@ -93,16 +80,58 @@ pub(super) fn request(
         context: attributes.collect(),
     };
     let context = context.into_iter().map(|(name, pointer, _)| (name, pointer)).collect();
-    let rejects = Vec::new();
+    let (rejects, keeps) = (Vec::new(), reader.codec.map(Codec::keeps).unwrap_or_default());
     Some(Role::Request(Box::new(Request {
         action,
         resource,
         context,
+        setup,
         expects,
+        many,
+        answers,
+        keeps,
+        quota,
         reply_timeout: wait,
         rejects,
         shape,
     })))
+}
+
+/// K-18: the Permit of the connection covers a `setup` message, so no policy is asked about it.
+fn setup_asks_nothing(table: &Table<'_, '_>) -> Option<String> {
+    for key in ["action", "resource", "context"] {
+        if table.has(key) {
+            let text = format!("a `setup` message asks no policy, so it has no `{key}`");
+            table.error("K-18", table.key_span(key), text);
+        }
+    }
+    Some(String::new())
+}
+
+/// Whether a message expects a reply, and whether many. An answer expects none.
+fn expects(table: &Table<'_, '_>, reader: &Reader<'_>, is_answer: bool) -> (bool, bool) {
+    let expects = match table.text("expects").map(|text| (text.value, text.span)) {
+        None => (*reader.pairing != Pairing::None && !is_answer, false),
+        Some(("one", _)) => (true, false),
+        Some(("many", _)) => (true, true),
+        Some(("none", _)) => (false, false),
+        Some((other, span)) => {
+            let text = format!("`expects` is `{other}`, not `one`, `many` or `none`");
+            table.error("K-02", span, text);
+            (true, false)
+        }
+    };
+    if expects.0 && *reader.pairing == Pairing::None {
+        table.error(
+            "K-22",
+            table.span(),
+            "with `pair = { by = \"none\" }` no message expects a reply",
+        );
+    }
+    if expects.0 && is_answer {
+        table.error("K-22", table.span(), "what answers the service expects no reply itself");
+    }
+    expects
 }
 
 /// Segments joined by dots; `connect` is the gateway's own (K-18, K-02).
@@ -133,11 +162,16 @@ fn action(table: &Table<'_, '_>) -> Option<String> {
     Some(text.to_owned())
 }
 
-struct View<'v> {
-    reader: &'v Reader<'v>,
-    rules: &'v Rules,
-    schema: Option<&'v Schema>,
-    grammar: Option<&'v Pattern>,
+/// A message as far as it is read: what it shows, and of which kind.
+pub(super) struct View<'v> {
+    pub(super) reader: &'v Reader<'v>,
+    pub(super) rules: &'v Rules,
+    /// What every such message has by its codec.
+    pub(super) of_codec: Option<Vec<Known>>,
+    pub(super) layout: Option<&'v Layout>,
+    pub(super) schema: Option<&'v Schema>,
+    pub(super) grammar: Option<&'v Pattern>,
+    pub(super) secrets: &'v [Pointer],
 }
 
 impl View<'_> {
@@ -171,7 +205,7 @@ impl View<'_> {
                         Some(format!("`{pointer}` is an object"))
                     }
                     (Some(_), _) => None,
-                    (None, _) if matches!(self.reader.decode, DecodeRule::Bytes { .. }) => None,
+                    (None, _) if self.known(pointer) == Some(FieldType::Bytes) => None,
                     (None, _) => Some(format!("`{pointer}` has no type that can name a resource")),
                 },
             };
@@ -229,39 +263,88 @@ impl View<'_> {
 
     /// Flat messages show what is not secret, constant or the pair key; nested ones nothing.
     fn default_context(&self) -> Vec<(String, Pointer, Attribute)> {
-        if !matches!(self.reader.decode, DecodeRule::Text { .. }) {
-            return Vec::new();
+        if let Some(known) = &self.of_codec {
+            return self.known_context(known);
         }
-        let shown = |(pointer, rule, _): &(Pointer, FieldRule, Range<usize>)| {
-            let key = matches!(self.reader.pairing, Pairing::Key(key) if key == pointer);
-            if key || rule.constant.is_some() || rule.secret {
+        let decode = self.reader.decode;
+        let places: Vec<Pointer> = if decode.knows_its_fields() {
+            decode.implied(self.layout).into_iter().map(Pointer::name).collect()
+        } else if decode.integers_in_text() {
+            self.rules.iter().map(|(pointer, ..)| pointer.clone()).collect()
+        } else {
+            return Vec::new();
+        };
+        let shown = |pointer: Pointer| {
+            let key = matches!(self.reader.pairing, Pairing::Key(key) if *key == pointer);
+            let rule = self.rules.iter().find(|(at, ..)| *at == pointer).map(|(_, rule, _)| rule);
+            if key || rule.is_some_and(|rule| rule.constant.is_some() || rule.secret) {
                 return None;
             }
-            let seen = self.shown(pointer).filter(|shown| !shown.unbounded)?;
+            let seen = self.shown(&pointer).filter(|shown| !shown.unbounded)?;
             let name = pointer.top()?.to_owned();
             let attribute =
                 Attribute { name: name.clone(), kind: seen.kind?, optional: !seen.required };
-            Some((name, pointer.clone(), attribute))
+            Some((name, pointer, attribute))
         };
-        self.rules.iter().filter_map(shown).collect()
+        places.into_iter().filter_map(shown).collect()
+    }
+
+    /// The type that the decoder gives at a place.
+    fn known(&self, pointer: &Pointer) -> Option<FieldType> {
+        self.reader.decode.field_type(self.layout, pointer)
+    }
+
+    fn known_context(&self, known: &[Known]) -> Vec<(String, Pointer, Attribute)> {
+        let shown = |(name, kind): &Known| {
+            let pointer = Pointer::name(name);
+            let key = matches!(self.reader.pairing, Pairing::Key(key) if *key == pointer);
+            let rule = self.rules.iter().find(|(at, ..)| *at == pointer).map(|(_, rule, _)| rule);
+            let hidden = rule.is_some_and(|rule| rule.constant.is_some() || rule.secret);
+            let kind = kind.clone().filter(|_| !key && !hidden)?;
+            let name = (*name).to_owned();
+            let attribute = Attribute { name: name.clone(), kind, optional: false };
+            Some((name, pointer, attribute))
+        };
+        known.iter().filter_map(shown).collect()
     }
 
     /// What the message shows at a place, by its field rules, its schema, its grammar.
-    fn shown(&self, pointer: &Pointer) -> Option<Shown> {
+    pub(super) fn shown(&self, pointer: &Pointer) -> Option<Shown> {
         let ruled = self.rules.iter().find(|(at, ..)| at == pointer).map(|(_, rule, _)| rule);
+        if let Some(known) = &self.of_codec {
+            let (_, kind) = known.iter().find(|(name, _)| *pointer == Pointer::name(name))?;
+            let secret = ruled.is_some_and(|rule| rule.secret);
+            // What is on the wire has no sign.
+            let (lower, unbounded, required) = (Some(0), false, true);
+            return Some(Shown { kind: kind.clone(), unbounded, lower, required, secret });
+        }
         let shape = self.schema.and_then(|schema| schema.shape(pointer));
         let named = |grammar: &Pattern| grammar.groups().any(|group| Some(group) == pointer.top());
         let in_grammar = self.grammar.is_some_and(named) || self.reader.grammar.is_some_and(named);
-        if ruled.is_none() && shape.is_none() && !in_grammar {
+        let known = self.known(pointer);
+        let implied = known.is_some() && self.reader.decode.knows_its_fields();
+        if ruled.is_none() && shape.is_none() && !in_grammar && !implied {
             return None;
         }
-        let kind = ruled
-            .and_then(|rule| kind(rule, self.reader.decode))
-            .or_else(|| shape.as_ref()?.kind.clone());
-        let bounds = ruled.and_then(FieldRule::int_bounds).or_else(|| {
-            let (lo, hi) = shape.as_ref()?.bounds;
-            lo.zip(hi)
-        });
+        let ruled_kind = ruled.and_then(|rule| kind(rule, self.reader.decode));
+        let kind = match &known {
+            // Text may turn out to be an integer; everything else is what the decoder says.
+            None | Some(FieldType::Text) => ruled_kind
+                .or_else(|| shape.as_ref()?.kind.clone())
+                .or_else(|| known.as_ref()?.kind()),
+            Some(FieldType::List(of)) if **of == FieldType::Text => {
+                let each = ruled.and_then(|rule| rule.each.as_ref()).and(ruled_kind);
+                each.or_else(|| known.as_ref()?.kind())
+            }
+            Some(known) => known.kind(),
+        };
+        let bounds = ruled
+            .and_then(FieldRule::int_bounds)
+            .or_else(|| {
+                let (lo, hi) = shape.as_ref()?.bounds;
+                lo.zip(hi)
+            })
+            .or_else(|| known.as_ref()?.bounds());
         // Only the widened numbers of JSON have no bound of their own.
         let wide =
             matches!(self.reader.decode, DecodeRule::Json(rule) if rule.numbers == Numbers::I64);
@@ -271,7 +354,9 @@ impl View<'_> {
             (None, Some(rule)) => !rule.optional,
             (None, None) => true,
         };
-        Some(Shown { kind, unbounded, required, secret: ruled.is_some_and(|rule| rule.secret) })
+        let lower = bounds.map(|(lo, _)| lo).or_else(|| shape.as_ref()?.bounds.0);
+        let secret = ruled.is_some_and(|rule| rule.secret) || touches(self.secrets, pointer);
+        Some(Shown { kind, unbounded, lower, required, secret })
     }
 }
 
@@ -292,7 +377,9 @@ fn kind(rule: &FieldRule, decode: &DecodeRule) -> Option<AttributeKind> {
     if let Some(value) = rule.constant.as_ref().or_else(|| rule.one_of.as_ref()?.first()) {
         return scalar(value);
     }
-    let text =
-        rule.regex.is_some() || rule.text.is_some() || matches!(decode, DecodeRule::Text { .. });
+    let text = rule.regex.is_some()
+        || rule.text.is_some()
+        || rule.form.is_some()
+        || decode.integers_in_text();
     (text && !matches!(decode, DecodeRule::Bytes { .. })).then_some(AttributeKind::String)
 }

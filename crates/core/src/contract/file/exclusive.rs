@@ -1,12 +1,19 @@
 //! Checks across messages: exclusive, answered, of one type (K-02, K-20 to K-23, K-45, K-46).
 
 use super::direction::Draft;
+use crate::contract::codec::Codec;
 use crate::contract::value::Pointer;
 use crate::contract::{MessageRule, Pairing, Role};
 use crate::document::Table;
 use std::ops::Range;
 
-pub(super) fn check(top: &Table<'_, '_>, client: &Draft, server: &Draft, pairing: &Pairing) {
+pub(super) fn check(
+    top: &Table<'_, '_>,
+    client: &Draft,
+    server: &Draft,
+    pairing: &Pairing,
+    codec: Option<&Codec>,
+) {
     for draft in [client, server] {
         pairs(draft, |a, b, span| {
             if a.name == b.name {
@@ -14,13 +21,19 @@ pub(super) fn check(top: &Table<'_, '_>, client: &Draft, server: &Draft, pairing
             } else if !exclusive(a, b, draft.rule.tag.as_ref()) {
                 let message =
                     format!("messages `{}` and `{}` may both fit one message", a.name, b.name);
-                let hint = "give them different `match`, or one `has` what the other `lacks`";
+                let hint =
+                    "give them different `match` or `where`, or one `has` what the other `lacks`";
                 top.error_with_hint("K-20", span, message, hint);
             }
         });
     }
     answers(top, client, server);
-    reply_keys(top, server, pairing);
+    questions(top, client, server);
+    remembered(top, client, server);
+    // A codec's own replies all have the key by which it pairs.
+    if codec.is_none() {
+        reply_keys(top, server, pairing);
+    }
     shapes(top, client);
     tags(top, client);
     tags(top, server);
@@ -43,15 +56,26 @@ fn exclusive(a: &MessageRule, b: &MessageRule, tag: Option<&Pointer>) -> bool {
         && !a.matches.iter().any(|x| b.matches.iter().any(|y| x.same_scalar(y)));
     // A message that matches the tag has it.
     let has = |m: &MessageRule, at: &Pointer| {
-        m.has.contains(at) || (!m.matches.is_empty() && tag == Some(at))
+        m.has.contains(at)
+            || (!m.matches.is_empty() && tag == Some(at))
+            || m.wheres.iter().any(|(place, _)| place == at)
     };
     let shut = |a: &MessageRule, b: &MessageRule| a.lacks.iter().any(|at| has(b, at));
+    let apart = |x: &[String], y: &[String]| !x.iter().any(|name| y.contains(name));
     let answers = match (&a.role, &b.role) {
-        (Role::Reply(x), Role::Reply(y)) => !x.iter().any(|name| y.contains(name)),
+        (Role::Reply(x), Role::Reply(y)) => apart(x, y),
+        (Role::Request(x), Role::Request(y)) => {
+            !x.answers.is_empty() && !y.answers.is_empty() && apart(&x.answers, &y.answers)
+        }
         _ => false,
     };
+    let wheres = a.wheres.iter().any(|(at, x)| {
+        b.wheres.iter().any(|(other, y)| {
+            at == other && !x.iter().any(|one| y.iter().any(|two| one.same_scalar(two)))
+        })
+    });
     let grammars = a.grammar.is_some() && b.grammar.is_some();
-    disjoint || shut(a, b) || shut(b, a) || answers || grammars
+    disjoint || wheres || shut(a, b) || shut(b, a) || answers || grammars
 }
 
 /// K-21: what is answered exists. K-22: what expects a reply gets one.
@@ -68,7 +92,18 @@ fn answers(top: &Table<'_, '_>, client: &Draft, server: &Draft) {
         }
     }
     for (message, span) in client.rule.messages.iter().zip(&client.spans) {
-        let expects = message.request().is_some_and(|request| request.expects);
+        let request = message.request();
+        let expects = request.is_some_and(|request| request.expects);
+        if request.is_some_and(|request| request.many) {
+            let ends = server.rule.messages.iter().any(|reply| match &reply.role {
+                Role::Reply(names) => reply.last && names.contains(&message.name),
+                _ => false,
+            });
+            if !ends {
+                let text = format!("no answer to `{}` is its last one", message.name);
+                top.error_with_hint("K-22", span.clone(), text, "`last = true`");
+            }
+        }
         let answered = server.rule.messages.iter().any(|reply| match &reply.role {
             Role::Reply(names) => names.contains(&message.name),
             _ => false,
@@ -81,6 +116,52 @@ fn answers(top: &Table<'_, '_>, client: &Draft, server: &Draft) {
     }
 }
 
+/// K-21, K-22: what the client answers is asked, and what is asked is answered.
+fn questions(top: &Table<'_, '_>, client: &Draft, server: &Draft) {
+    let is_asked = |name: &String| {
+        server.rule.messages.iter().any(|m| m.name == *name && matches!(m.role, Role::Ask))
+    };
+    for (message, span) in client.rule.messages.iter().zip(&client.spans) {
+        let answers = message.request().map_or(&[][..], |request| &request.answers);
+        for name in answers.iter().filter(|name| !is_asked(name)) {
+            let text =
+                format!("`{}` answers `{name}`, which the service does not ask", message.name);
+            top.error("K-21", span.clone(), text);
+        }
+    }
+    for (question, span) in server.rule.messages.iter().zip(&server.spans) {
+        let answered = client
+            .rule
+            .messages
+            .iter()
+            .filter_map(MessageRule::request)
+            .any(|request| request.answers.contains(&question.name));
+        if matches!(question.role, Role::Ask) && !answered {
+            let text = format!("nothing answers `{}`, which the service asks", question.name);
+            let hint = "a `[[client.message]]` with `answers`, or `pushes = true`";
+            top.error_with_hint("K-22", span.clone(), text, hint);
+        }
+    }
+}
+
+/// K-44: a resource is named by what some message remembers.
+fn remembered(top: &Table<'_, '_>, client: &Draft, server: &Draft) {
+    let all = || client.rule.messages.iter().chain(&server.rule.messages);
+    let known = |name: &str| all().any(|m| m.remember.iter().any(|(of, _)| of == name));
+    for (message, span) in client.rule.messages.iter().zip(&client.spans) {
+        let Some(template) = message.request().and_then(|r| r.resource.as_ref()) else { continue };
+        for name in template.session_names().filter(|name| !known(name)) {
+            let text = format!("the resource names `session.{name}`, which nothing remembers");
+            top.error_with_hint(
+                "K-44",
+                span.clone(),
+                text,
+                "`remember = { .. }` in a message before",
+            );
+        }
+    }
+}
+
 /// K-23: a reply is paired by a key that it has.
 fn reply_keys(top: &Table<'_, '_>, server: &Draft, pairing: &Pairing) {
     let Pairing::Key(key) = pairing else { return };
@@ -88,10 +169,13 @@ fn reply_keys(top: &Table<'_, '_>, server: &Draft, pairing: &Pairing) {
         let in_schema =
             message.schema.as_ref().and_then(|s| s.shape(key)).is_some_and(|s| s.required);
         let in_fields = message.fields.iter().any(|(at, _, rule)| at == key && !rule.optional);
-        let reply = matches!(message.role, Role::Reply(_));
-        if reply && !in_schema && !in_fields {
-            let text =
-                format!("the reply `{}` does not require the pair key `{key}`", message.name);
+        // A question is paired by its key too.
+        let reply = matches!(message.role, Role::Reply(_) | Role::Ask);
+        let decode = &server.rule.decode;
+        let implied =
+            decode.knows_its_fields() && decode.field_type(message.layout.as_ref(), key).is_some();
+        if reply && !in_schema && !in_fields && !implied {
+            let text = format!("`{}` does not require the pair key `{key}`", message.name);
             top.error("K-23", span.clone(), text);
         }
         if !reply && (in_schema || in_fields) {
@@ -106,7 +190,7 @@ fn reply_keys(top: &Table<'_, '_>, server: &Draft, pairing: &Pairing) {
 fn shapes(top: &Table<'_, '_>, client: &Draft) {
     pairs(client, |a, b, span| {
         let (Some(a), Some(b)) = (a.request(), b.request()) else { return };
-        if a.action != b.action {
+        if a.action != b.action || a.setup || b.setup {
             return;
         }
         if a.resource.is_some() != b.resource.is_some() {

@@ -1,10 +1,10 @@
 //! Field rules, values, pointers and schemas as written.
 
 use super::{ReadFile, rule_error};
-use crate::contract::field::FieldRule;
+use crate::contract::field::{Decimal, FieldRule, Form};
 use crate::contract::pattern::Pattern;
 use crate::contract::schema::{Schema, SchemaFinding};
-use crate::contract::text::{TextClass, TextRule};
+use crate::contract::text::{Confusables, ScriptName, TextClass, TextRule};
 use crate::contract::value::{Pointer, Value};
 use crate::document::{Placed, Table, integer, kind};
 use std::ops::Range;
@@ -15,12 +15,16 @@ use toml::de::DeValue;
 pub(super) fn fields(
     message: &Table<'_, '_>,
     ascii: bool,
+    list_bound: Option<usize>,
 ) -> Vec<(Pointer, FieldRule, Range<usize>)> {
     let Some(table) = message.table("fields") else { return Vec::new() };
     let mut rules = Vec::new();
     for (key, value) in table.entries() {
         let span = key.span.clone();
-        let Some(rule) = table.named(&key, value).and_then(|t| rule(&t, ascii)) else { continue };
+        let Some(rule) = table.named(&key, value).and_then(|t| bounded(&t, ascii, list_bound))
+        else {
+            continue;
+        };
         match key.value.parse::<Pointer>() {
             Ok(pointer) => rules.push((pointer, rule, span)),
             Err(error) => table.error("K-02", span, error.to_string()),
@@ -31,6 +35,11 @@ pub(super) fn fields(
 
 /// One field's rule.
 pub(super) fn rule(table: &Table<'_, '_>, ascii: bool) -> Option<FieldRule> {
+    bounded(table, ascii, None)
+}
+
+/// One field's rule where a codec bounds every list by itself.
+fn bounded(table: &Table<'_, '_>, ascii: bool, list_bound: Option<usize>) -> Option<FieldRule> {
     let int = range(table, "int").map(|r| (r.0, r.1));
     let each_int = range(table, "each_int");
     let size = |key| {
@@ -44,17 +53,14 @@ pub(super) fn rule(table: &Table<'_, '_>, ascii: bool) -> Option<FieldRule> {
     let each = table.table("each").and_then(|each| rule(&each, ascii));
     let each =
         each.or_else(|| each_int.map(|int| FieldRule { int: Some(int), ..FieldRule::default() }));
-    super::refuse_later(
-        table,
-        &[("decimal", 2), ("date", 2), ("time", 2), ("uuid", 2), ("hex", 2), ("base64", 2)],
-    );
     let made = FieldRule {
         int,
         one_of: values(table, "enum"),
         constant: table.value("const").and_then(|value| scalar(table, value)),
-        len: size("len"),
+        len: size("len").or_else(|| each.as_ref().and(list_bound).map(|most| (0, most))),
         bytes: size("bytes"),
         regex: table.text("regex").and_then(|text| pattern(table, &text, ascii)),
+        form: form(table),
         each: each.map(Box::new),
         optional: table.boolean("optional").is_some_and(|flag| flag.value),
         text: text_rule(table),
@@ -62,6 +68,62 @@ pub(super) fn rule(table: &Table<'_, '_>, ascii: bool) -> Option<FieldRule> {
     };
     table.finish();
     made.consistent().map_err(|error| rule_error(table, table.span(), error)).ok()
+}
+
+/// What the text of a field is written as: at most one of `decimal`, `date`, `time`, `uuid`, `hex`
+/// and `base64`.
+fn form(table: &Table<'_, '_>) -> Option<Form> {
+    let size = |key: &'static str| {
+        let (lo, hi) = range(table, key)?;
+        let sizes = usize::try_from(lo).ok().zip(usize::try_from(hi).ok());
+        if sizes.is_none() {
+            table.error("K-02", table.key_span(key), format!("`{key}` has a negative bound"));
+        }
+        sizes
+    };
+    let one_of = |key: &'static str, forms: &[(&str, Form)]| {
+        let text = table.text(key)?;
+        let known = forms.iter().find(|(name, _)| *name == text.value);
+        if known.is_none() {
+            let all: Vec<&str> = forms.iter().map(|(name, _)| *name).collect();
+            let message = format!("`{key}` is `{}`", text.value);
+            table.error_with_hint("K-02", text.span, message, all.join(", "));
+        }
+        known.map(|(_, form)| form.clone())
+    };
+    let days = [("YYYYMMDD", Form::Day), ("YYMMDD", Form::ShortDay), ("rfc3339", Form::Rfc3339)];
+    let forms = [
+        table.table("decimal").and_then(|decimal| self::decimal(&decimal)).map(Form::Decimal),
+        one_of("date", &days),
+        one_of("time", &[("hhmmss", Form::Time)]),
+        table.boolean("uuid").filter(|flag| flag.value).map(|_| Form::Uuid),
+        size("hex").map(|(lo, hi)| Form::Hex(lo, hi)),
+        size("base64").map(|(lo, hi)| Form::Base64(lo, hi)),
+    ];
+    let mut forms = forms.into_iter().flatten();
+    let form = forms.next();
+    if forms.next().is_some() {
+        table.error("K-02", table.span(), "a field is written in one form only");
+    }
+    form
+}
+
+fn decimal(table: &Table<'_, '_>) -> Option<Decimal> {
+    let digits = table.integer("digits");
+    let scale = table.integer("scale").map_or(0, |scale| scale.value);
+    let (min, max) = (table.text("min"), table.text("max"));
+    table.finish();
+    let Some(digits) = digits else {
+        if !table.has("digits") {
+            table.missing("K-02", "digits", "most digits before the point: `digits = 9`");
+        }
+        return None;
+    };
+    let bound = |text: Option<Placed<&str>>| text.map(|text| text.value.to_owned());
+    let (min, max) = (bound(min), bound(max));
+    Decimal::new(digits.value, scale, min.as_deref(), max.as_deref())
+        .map_err(|error| rule_error(table, table.span(), error))
+        .ok()
 }
 
 /// `[lo, hi]`.
@@ -82,7 +144,15 @@ fn range(table: &Table<'_, '_>, key: &'static str) -> Option<(i64, i64)> {
 
 /// A list of scalars.
 pub(super) fn values(table: &Table<'_, '_>, key: &'static str) -> Option<Vec<Value<'static>>> {
-    let value = table.value(key)?;
+    listed(table, key, table.value(key)?)
+}
+
+/// The scalars of a list that stands under `key`.
+pub(super) fn listed(
+    table: &Table<'_, '_>,
+    key: &str,
+    value: &Spanned<DeValue<'_>>,
+) -> Option<Vec<Value<'static>>> {
     let DeValue::Array(list) = value.get_ref() else {
         table.error(
             "K-02",
@@ -97,7 +167,10 @@ pub(super) fn values(table: &Table<'_, '_>, key: &'static str) -> Option<Vec<Val
     list.iter().map(|element| scalar(table, element)).collect()
 }
 
-fn scalar(table: &Table<'_, '_>, value: &Spanned<DeValue<'_>>) -> Option<Value<'static>> {
+pub(super) fn scalar(
+    table: &Table<'_, '_>,
+    value: &Spanned<DeValue<'_>>,
+) -> Option<Value<'static>> {
     match value.get_ref() {
         DeValue::String(text) => Some(Value::Text(text.to_string().into())),
         DeValue::Boolean(flag) => Some(Value::Bool(*flag)),
@@ -138,14 +211,19 @@ pub(super) fn text_rule(table: &Table<'_, '_>) -> Option<TextRule> {
         DeValue::String(name) => match name.as_ref() {
             "plain" => Some(TextRule::plain()),
             "strict" => Some(TextRule::strict()),
+            "identifier" => Some(TextRule::identifier()),
             other => {
                 let message = format!("there is no text rule `{other}`");
-                table.error_with_hint("K-02", value.span(), message, "`plain` or `strict`");
+                table.error_with_hint(
+                    "K-02",
+                    value.span(),
+                    message,
+                    "`plain`, `strict` or `identifier`",
+                );
                 None
             }
         },
         _ => table.table("text").map(|rule| {
-            super::refuse_later(&rule, &[("scripts", 2), ("confusables", 2)]);
             let nfc = match rule.text("form").map(|form| (form.value, form.span)) {
                 None | Some(("any", _)) => false,
                 Some(("nfc", _)) => true,
@@ -155,10 +233,40 @@ pub(super) fn text_rule(table: &Table<'_, '_>) -> Option<TextRule> {
                 }
             };
             let deny = rule.texts("deny").map(|names| classes(&rule, names));
+            let deny = deny.unwrap_or_else(|| TextRule::plain().deny);
+            let scripts = scripts(&rule);
+            let confusables = rule.text("confusables").and_then(|text| level(&rule, &text));
             rule.finish();
-            TextRule { nfc, deny: deny.unwrap_or_else(|| TextRule::plain().deny) }
+            TextRule { nfc, deny, scripts, confusables: confusables.unwrap_or(Confusables::Any) }
         }),
     }
+}
+
+fn scripts(rule: &Table<'_, '_>) -> Vec<ScriptName> {
+    let Some(names) = rule.texts("scripts") else { return Vec::new() };
+    if names.is_empty() {
+        rule.error("K-02", rule.key_span("scripts"), "`scripts` is empty, so no text fits it");
+    }
+    let script = |name: Placed<&str>| {
+        let known = ScriptName::named(name.value);
+        if known.is_none() {
+            let message = format!("there is no script `{}`", name.value);
+            let hint = "Unicode's names: `Hangul`, `Latin`, `Han`, `Common`";
+            rule.error_with_hint("K-02", name.span, message, hint);
+        }
+        known
+    };
+    names.into_iter().filter_map(script).collect()
+}
+
+fn level(rule: &Table<'_, '_>, text: &Placed<&str>) -> Option<Confusables> {
+    let known = Confusables::NAMES.iter().find(|(name, _)| *name == text.value);
+    if known.is_none() {
+        let message = format!("`confusables` is `{}`", text.value);
+        let all: Vec<&str> = Confusables::NAMES.iter().map(|(name, _)| *name).collect();
+        rule.error_with_hint("K-02", text.span.clone(), message, all.join(", "));
+    }
+    known.map(|(_, level)| *level)
 }
 
 fn classes(rule: &Table<'_, '_>, names: Vec<Placed<&str>>) -> Vec<TextClass> {
@@ -175,7 +283,12 @@ fn classes(rule: &Table<'_, '_>, names: Vec<Placed<&str>>) -> Vec<TextClass> {
 }
 
 /// A message's schema: a TOML table, JSON text, or the name of a file.
-pub(super) fn schema(message: &Table<'_, '_>, read: ReadFile<'_>) -> Option<Schema> {
+/// `whole` makes of it the schema of the whole message.
+pub(super) fn schema(
+    message: &Table<'_, '_>,
+    read: ReadFile<'_>,
+    whole: impl Fn(serde_json::Value) -> serde_json::Value,
+) -> Option<Schema> {
     let value = message.value("schema")?;
     let span = value.span();
     let json = match value.get_ref() {
@@ -204,7 +317,7 @@ pub(super) fn schema(message: &Table<'_, '_>, read: ReadFile<'_>) -> Option<Sche
         let made = made.hint_if(finding.hint);
         message.document().find(if warning { made.warning() } else { made });
     };
-    match Schema::compile(&json) {
+    match Schema::compile(&whole(json)) {
         Ok((schema, warnings)) => {
             warnings.into_iter().for_each(|warning| add(warning, true));
             Some(schema)

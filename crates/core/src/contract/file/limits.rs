@@ -7,8 +7,7 @@ use crate::document::{Placed, Table, integer};
 use std::time::Duration;
 use toml::de::DeValue;
 
-pub(super) fn limits(top: &Table<'_, '_>) -> ContractLimits {
-    let mut limits = ContractLimits::default();
+pub(super) fn limits(top: &Table<'_, '_>, mut limits: ContractLimits) -> ContractLimits {
     let Some(table) = top.table("limits") else { return limits };
     let size = |key, into: &mut usize, lo: u64, hi: u64| {
         if let Some(value) = bounded_size(&table, key, lo, hi) {

@@ -2,10 +2,13 @@
 
 use super::direction::Draft;
 use super::{fields, rule_error};
-use crate::contract::reject::{Reject, ReplyTemplate, ReplyValue, Then};
+use crate::contract::codec::Codec;
+use crate::contract::frame::FrameRule;
+use crate::contract::reject::{Reject, Reply, ReplyTemplate, ReplyValue, Then};
 use crate::contract::{ContractLimits, Pairing, Role};
 use crate::document::{Placed, Table};
 use crate::rejection::Class;
+use std::time::Duration;
 
 type Values = Vec<(String, ReplyValue)>;
 
@@ -14,7 +17,10 @@ struct Scope<'s> {
     server: &'s Draft,
     limits: &'s ContractLimits,
     pairing: &'s Pairing,
+    codec: Option<&'s Codec>,
     values: &'s Values,
+    /// Whether some message of the client expects no reply.
+    silent: bool,
 }
 
 pub(super) fn rejects(
@@ -23,11 +29,14 @@ pub(super) fn rejects(
     server: &Draft,
     limits: &ContractLimits,
     pairing: &Pairing,
+    codec: Option<&Codec>,
 ) -> (Vec<(Class, Reject)>, Values) {
     let Some(table) = top.table("reject") else { return (Vec::new(), Vec::new()) };
     let values = values(&table);
-    let scope = Scope { server, limits, pairing, values: &values };
-    let expects = client.rule.messages.iter().filter_map(|m| m.request()).any(|r| r.expects);
+    let mut requests = client.rule.messages.iter().filter_map(|m| m.request());
+    let silent = requests.clone().any(|request| !request.expects);
+    let scope = Scope { server, limits, pairing, codec, values: &values, silent };
+    let expects = requests.any(|request| request.expects);
     let rejects = classes(&table, &scope, expects);
     table.finish();
     (rejects, values)
@@ -40,10 +49,11 @@ pub(super) fn of_messages(
     server: &Draft,
     limits: &ContractLimits,
     pairing: &Pairing,
+    codec: Option<&Codec>,
     values: &Values,
 ) {
     let Some(table) = top.table("client") else { return };
-    let scope = Scope { server, limits, pairing, values };
+    let scope = Scope { server, limits, pairing, codec, values, silent: false };
     for message in table.tables("message") {
         let Some(reject) = message.table("reject") else { continue };
         let name = message.text("name").map_or("", |name| name.value);
@@ -105,8 +115,7 @@ fn classes(table: &Table<'_, '_>, scope: &Scope<'_>, expects: bool) -> Vec<(Clas
 }
 
 fn reject(table: &Table<'_, '_>, class: Class, scope: &Scope<'_>, expects: bool) -> Reject {
-    super::refuse_later(table, &[("delay", 1)]);
-    let reply = table.text("reply").and_then(|text| reply(table, &text, scope));
+    let reply = table.text("reply").and_then(|text| reply(table, &text, class, scope));
     let then = table.text("then").map(|text| (text.value, text.span));
     let (then, at) = match then {
         None => (Then::Close, table.span()),
@@ -125,17 +134,36 @@ fn reject(table: &Table<'_, '_>, class: Class, scope: &Scope<'_>, expects: bool)
         },
     };
     let goes_on = matches!(then, Then::Continue | Then::Drop);
+    let by_key = matches!(scope.pairing, Pairing::Key(_));
+    let stands_in = by_key || (then == Then::Continue && table.has("reply"));
+    let longest = Duration::from_secs(5);
+    let delay = super::limits::wait(table, "delay", Duration::ZERO, longest).unwrap_or_default();
+    if !delay.is_zero() && (class == Class::Server || then == Then::Reset) {
+        let text = "nothing of the peer's is answered here, so there is no `delay`";
+        table.error("K-02", table.key_span("delay"), text);
+    }
     if class == Class::Frame && goes_on {
         table.error(
             "K-70",
             at,
             "after a bad frame nothing that follows can be trusted: `close` or `reset`",
         );
-    } else if class == Class::Server && goes_on {
-        table.error(
+    } else if then == Then::Continue
+        && reply.is_some()
+        && scope.silent
+        && *scope.pairing == Pairing::Order
+        && matches!(class, Class::Invalid | Class::Undeclared | Class::Limit)
+    {
+        let message = "some messages expect no reply, and a refused one of them would get one that \
+                       the next request's sender takes for theirs";
+        let finding = table.document().error("K-73", at, message).warning();
+        table.document().find(finding.hint("`close`, or no `reply`"));
+    } else if class == Class::Server && goes_on && !stands_in {
+        table.error_with_hint(
             "K-72",
             at,
-            "after a bad answer the service is not trusted on: `close` or `reset`",
+            "a bad answer that nothing stands in for would leave the client with the next one",
+            "`close` or `reset`, or with `continue` a `reply`",
         );
     } else if then == Then::Drop && expects && *scope.pairing == Pairing::Order {
         table.error(
@@ -144,13 +172,45 @@ fn reject(table: &Table<'_, '_>, class: Class, scope: &Scope<'_>, expects: bool)
             "a dropped request would leave the client with the next answer for its own",
         );
     }
-    let max = table.integer("max").map_or(10, |max| u32::try_from(max.value).unwrap_or(0));
+    let patience = scope.codec.map_or(10, Codec::patience);
+    let max = table.integer("max").map_or(patience, |max| u32::try_from(max.value).unwrap_or(0));
     let alert = table.boolean("alert").map_or(class == Class::Server, |flag| flag.value);
-    Reject { reply, then, max, alert }
+    Reject { reply, then, max, delay, alert }
+}
+
+/// A form of the codec where there is one, else a text that is one frame of the server.
+fn reply(
+    table: &Table<'_, '_>,
+    text: &Placed<&str>,
+    class: Class,
+    scope: &Scope<'_>,
+) -> Option<Reply> {
+    let Some(codec) = scope.codec.filter(|_| !text.value.starts_with("hex:")) else {
+        return template(table, text, scope).map(Reply::Template);
+    };
+    codec
+        .parse_reply(class, text.value)
+        .map(Reply::Codec)
+        .map_err(|error| rule_error(table, text.span.clone(), error))
+        .ok()
+}
+
+/// Columns and items have a size, so a reply that is not of it would be no message of the server's.
+fn readable(scope: &Scope<'_>, frame: &[u8], payload: &[u8]) -> Result<(), String> {
+    let decode = &scope.server.rule.decode;
+    if !decode.knows_its_fields() {
+        return Ok(());
+    }
+    let input = decode.input(frame, payload);
+    decode.read(input, &scope.limits.wire).map(|_| ()).map_err(|v| v.sentence)
 }
 
 /// K-74: with its fallbacks the reply is one frame of the server direction, within its limit.
-fn reply(table: &Table<'_, '_>, text: &Placed<&str>, scope: &Scope<'_>) -> Option<ReplyTemplate> {
+fn template(
+    table: &Table<'_, '_>,
+    text: &Placed<&str>,
+    scope: &Scope<'_>,
+) -> Option<ReplyTemplate> {
     let template = ReplyTemplate::parse(text.value, scope.values)
         .map_err(|error| rule_error(table, text.span.clone(), error))
         .ok()?;
@@ -161,7 +221,10 @@ fn reply(table: &Table<'_, '_>, text: &Placed<&str>, scope: &Scope<'_>) -> Optio
         scope.server.rule.frame.put(&payload, &mut frame).map_err(|v| v.sentence).and_then(|()| {
             let cut = scope.server.rule.frame.cut(&frame, &mut 0, limit).map_err(|v| v.sentence)?;
             match cut {
-                Some(cut) if cut.size == frame.len() => Ok(()),
+                Some(cut) if cut.size == frame.len() => readable(scope, &frame, &payload),
+                None if scope.server.rule.frame == FrameRule::Eof && !frame.is_empty() => {
+                    readable(scope, &frame, &payload)
+                }
                 _ => Err("it is not exactly one frame".to_owned()),
             }
         });

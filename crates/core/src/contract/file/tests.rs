@@ -1,20 +1,30 @@
 //! `[[test]]` as written.
 
 use crate::contract::Side;
+use crate::contract::state::States;
 use crate::contract::test::{Expect, Source, Step, Vector};
 use crate::contract::units;
 use crate::contract::value::Value;
 use crate::document::{Placed, Table, integer};
+use crate::identity::Identity;
 use crate::rejection::Class;
 use std::time::Duration;
 use toml::de::DeValue;
 
-pub(super) fn vectors(top: &Table<'_, '_>) -> Vec<Vector> {
-    top.tables("test").iter().enumerate().filter_map(|(at, table)| vector(table, at)).collect()
+pub(super) fn vectors(top: &Table<'_, '_>, states: &States) -> Vec<Vector> {
+    let tests = top.tables("test");
+    tests.iter().enumerate().filter_map(|(at, table)| vector(table, at, states)).collect()
 }
 
-fn vector(table: &Table<'_, '_>, at: usize) -> Option<Vector> {
-    super::refuse_later(table, &[("state", 2), ("identity", 2), ("roles", 2)]);
+fn vector(table: &Table<'_, '_>, at: usize, states: &States) -> Option<Vector> {
+    let state = table.text("state").and_then(|name| {
+        let known = states.named(name.value);
+        if known.is_none() {
+            let text = format!("the contract has no state `{}`", name.value);
+            table.error("K-90", name.span, text);
+        }
+        known
+    });
     let name =
         table.text("name").map_or_else(|| format!("test {}", at + 1), |name| name.value.to_owned());
     let append = table.text("append").and_then(|text| raw(table, &text)).unwrap_or_default();
@@ -27,12 +37,20 @@ fn vector(table: &Table<'_, '_>, at: usize) -> Option<Vector> {
             true
         }
     };
+    let identity = identity(table);
+    let roles = table.texts("roles").unwrap_or_default();
+    if let (Some(first), None) = (roles.first(), &identity) {
+        table.error("K-90", first.span.clone(), "`roles` belong to an `identity`");
+    }
     let source = source(table, &append, &after)?;
     let bytes = |key| table.text(key).and_then(|text| raw(table, &text));
     let vector = Vector {
         name,
         span: table.span(),
         allow,
+        state,
+        identity,
+        roles: roles.into_iter().map(|role| role.value.to_owned()).collect(),
         after,
         source,
         reason: table.text("reason").map(|text| text.value.to_owned()),
@@ -48,6 +66,13 @@ fn vector(table: &Table<'_, '_>, at: usize) -> Option<Vector> {
     };
     table.finish();
     Some(vector)
+}
+
+/// Who speaks.
+fn identity(table: &Table<'_, '_>) -> Option<Identity> {
+    let text = table.text("identity")?;
+    let parsed = text.value.parse::<Identity>();
+    parsed.map_err(|error| table.error("K-90", text.span, error.to_string())).ok()
 }
 
 fn source(table: &Table<'_, '_>, append: &[u8], _after: &[Vec<u8>]) -> Option<Source> {
