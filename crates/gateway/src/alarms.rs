@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The word of every alarm, each with an entry in the reference manual.
-pub const WORDS: [&str; 29] = [
+pub const WORDS: [&str; 32] = [
     "authority_restored",
     "authority_unreachable",
     "bundle_rollback",
@@ -29,13 +29,16 @@ pub const WORDS: [&str; 29] = [
     "no_spare",
     "renewal_critical",
     "renewal_late",
+    "resumption_seen",
     "rng_suspect",
+    "root_file",
     "root_online_30d",
     "rotation_blocked",
     "self_check_failed",
     "store_read_only",
     "sweep_failed",
     "token_reused",
+    "trust_missing",
     "trust_not_saved",
     "trust_refused",
     "unrecorded_certificate",

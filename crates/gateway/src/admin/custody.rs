@@ -8,7 +8,7 @@ use super::routes::{Admin, authority, now_ms, said};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::Request;
+use axum::http::{Request, StatusCode};
 use axum::routing::{MethodRouter, post};
 use segwan_core::audit::{Event, EventKind};
 use segwan_pki::authority::{Adopted, Authority, AuthorityError};
@@ -296,32 +296,59 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Admin>)> {
         (
             REQUEST,
             post(|admin, body| {
-                answer(admin, body, "an issuing certificate was asked for", request)
+                finished(answer(admin, body, "an issuing certificate was asked for", request))
             }),
         ),
         (
             IMPORT,
-            post(|admin, body| answer(admin, body, "an issuing certificate was imported", import)),
+            post(|admin, body| {
+                finished(answer(admin, body, "an issuing certificate was imported", import))
+            }),
         ),
         (
             DISTRUST,
-            post(|admin, body| answer(admin, body, "an issuing key was distrusted", distrust)),
+            post(|admin, body| {
+                finished(answer(admin, body, "an issuing key was distrusted", distrust))
+            }),
         ),
         (BACKUP, post(|admin, body| answer(admin, body, "", backup))),
-        (BACKUP_MOVED, post(|admin, body| answer(admin, body, "a backup was made", backup_moved))),
-        (ADOPT, post(|admin, body| answer(admin, body, "a certificate was adopted", adopt))),
+        (
+            BACKUP_MOVED,
+            post(|admin, body| finished(answer(admin, body, "a backup was made", backup_moved))),
+        ),
+        (
+            ADOPT,
+            post(|admin, body| finished(answer(admin, body, "a certificate was adopted", adopt))),
+        ),
         (ROOT_LIST, post(|admin, body| answer(admin, body, "", root_list))),
         (
             ROOT_LIST_IMPORT,
             post(|admin, body| {
-                answer(admin, body, "the root's revocation list was imported", import_root_list)
+                finished(answer(
+                    admin,
+                    body,
+                    "the root's revocation list was imported",
+                    import_root_list,
+                ))
             }),
         ),
         (
             ROOT_EXPORTED,
-            post(|admin, body| answer(admin, body, "the root's key was exported", root_exported)),
+            post(|admin, body| {
+                finished(answer(admin, body, "the root's key was exported", root_exported))
+            }),
         ),
     ]
+}
+
+/// What changes something: once begun it is finished, also for somebody who has gone. Store and
+/// memory must not part where a request is dropped.
+pub(super) async fn finished<A: Send + 'static>(
+    answer: impl Future<Output = Result<Json<A>, Fault>> + Send + 'static,
+) -> Result<Json<A>, Fault> {
+    let broke =
+        |error| Fault::new(StatusCode::INTERNAL_SERVER_ERROR, format!("it broke off: {error}"));
+    tokio::spawn(answer).await.map_err(broke)?
 }
 
 /// One question, answered by the Authority of this process, and recorded if it changed something.
@@ -339,4 +366,25 @@ pub(super) async fn answer<Q: DeserializeOwned, A: Serialize>(
         admin.running.recorder.record(event);
     }
     Ok(Json(answer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::oneshot;
+
+    #[tokio::test]
+    async fn a_change_that_was_begun_is_finished_for_somebody_who_has_gone() {
+        let (go, gone) = oneshot::channel::<()>();
+        let (tell, told) = oneshot::channel();
+        let changing = finished(async move {
+            gone.await.unwrap();
+            tell.send("done").unwrap();
+            Ok(Json(Nothing {}))
+        });
+        let dropped = tokio::time::timeout(std::time::Duration::from_millis(10), changing);
+        assert!(dropped.await.is_err());
+        go.send(()).unwrap();
+        assert_eq!(told.await.unwrap(), "done");
+    }
 }

@@ -1,7 +1,7 @@
 //! Rotation of the root over the admin socket.
 
 use super::Fault;
-use super::custody::{Nothing, answer};
+use super::custody::{Nothing, answer, finished};
 use super::routes::{Admin, now_ms};
 use axum::http::StatusCode;
 use axum::routing::{MethodRouter, post};
@@ -169,8 +169,16 @@ pub(crate) async fn expel(authority: &Authority, grace: Grace) -> Result<Left, F
 pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Admin>)> {
     vec![
         (ROTATION, post(|admin, body| answer(admin, body, "", rotation))),
-        (PREPARE, post(|admin, body| answer(admin, body, "a new root was prepared", prepare))),
-        (NEXT, post(|admin, body| answer(admin, body, "a step of a rotation was asked for", next))),
-        (EXPEL, post(|admin, body| answer(admin, body, "the root was expelled", expel))),
+        (
+            PREPARE,
+            post(|admin, body| finished(answer(admin, body, "a new root was prepared", prepare))),
+        ),
+        (
+            NEXT,
+            post(|admin, body| {
+                finished(answer(admin, body, "a step of a rotation was asked for", next))
+            }),
+        ),
+        (EXPEL, post(|admin, body| finished(answer(admin, body, "the root was expelled", expel)))),
     ]
 }

@@ -16,11 +16,12 @@ pub(super) struct Origin {
     pub(super) address: IpAddr,
 }
 
-/// Whoever calls, unless with a certificate that has ended: that one may renew and nothing else.
+/// Whoever calls, unless with a certificate that has ended or is believed no more: that one may
+/// renew and nothing else.
 pub(super) struct Anybody;
 
-/// The holder of a certificate, also of one that ended within the grace. What the store says of it
-/// is a check of the renewal itself.
+/// The holder of a certificate, also of one that ended within the grace, or whose root or issuing
+/// key is believed no more. What the store says of it is a check of the renewal itself.
 pub(super) struct Renewing(pub(super) Holder);
 
 /// The holder of a certificate that is in force, as the store says it and not a revocation list
@@ -44,6 +45,7 @@ impl<S: Sync> FromRequestParts<S> for Anybody {
         match caller(parts)? {
             Caller::Anonymous | Caller::Agent(_) => Ok(Self),
             Caller::ExpiredAgent(holder) => Err(ended(holder)),
+            Caller::FormerAgent(holder) => Err(of_before(holder)),
         }
     }
 }
@@ -53,7 +55,9 @@ impl<S: Sync> FromRequestParts<S> for Renewing {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
         match caller(parts)? {
-            Caller::Agent(holder) | Caller::ExpiredAgent(holder) => Ok(Self(holder.clone())),
+            Caller::Agent(holder) | Caller::ExpiredAgent(holder) | Caller::FormerAgent(holder) => {
+                Ok(Self(holder.clone()))
+            }
             Caller::Anonymous => Err(nothing_shown()),
         }
     }
@@ -66,6 +70,7 @@ impl FromRequestParts<Api> for OfAgent {
         let holder = match caller(parts)? {
             Caller::Agent(holder) => holder.clone(),
             Caller::ExpiredAgent(holder) => return Err(ended(holder)),
+            Caller::FormerAgent(holder) => return Err(of_before(holder)),
             Caller::Anonymous => return Err(nothing_shown()),
         };
         match api.authority().admit(&holder.certificate).await? {
@@ -81,6 +86,14 @@ impl FromRequestParts<Api> for OfAgent {
 fn ended(holder: &Holder) -> Refusal {
     certificate_required(format!(
         "the certificate of {} has ended; it may renew and nothing else",
+        holder.identity
+    ))
+}
+
+fn of_before(holder: &Holder) -> Refusal {
+    certificate_required(format!(
+        "the certificate of {} leads over a root or issuing key that is believed no more; it may \
+         renew, if it is on the record, and nothing else",
         holder.identity
     ))
 }

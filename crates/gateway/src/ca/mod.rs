@@ -148,9 +148,9 @@ impl Port {
     async fn connection(&self, stream: TcpStream, address: SocketAddr, mut slot: Slot) {
         let deadline = Instant::now() + HANDSHAKE;
         let _ = stream.set_nodelay(true);
-        // Roots that rotate change whom the port knows.
-        if let Err(error) = self.acceptor.know(&self.api.authority().renewal_roots()) {
-            self.alarm(&format!("the Authority's port: {error}"));
+        // Roots that rotate change whom the port knows. Whom it should know no more is not let in.
+        if let Err(error) = self.acceptor.know(self.api.authority().anchors()) {
+            return self.alarm(&format!("the Authority's port: {error}"));
         }
         let accepted = tokio::select! {
             () = self.stop.cancelled() => return,
@@ -161,7 +161,8 @@ impl Port {
             Err(error) => return self.no_handshake(address.ip(), error),
         };
         // Only who is on record, and not revoked, counts as known.
-        if let Caller::Agent(holder) | Caller::ExpiredAgent(holder) = &caller
+        if let Caller::Agent(holder) | Caller::ExpiredAgent(holder) | Caller::FormerAgent(holder) =
+            &caller
             && let Ok(Admission::Granted(_)) = self.api.authority().admit(&holder.certificate).await
         {
             slot.named();

@@ -39,6 +39,8 @@ struct World {
     parent: tempfile::TempDir,
     state: StateDir,
     authority: Authority,
+    /// The port's own identity.
+    own: Agent,
     address: String,
     metrics: Arc<Metrics>,
     alarms: Arc<Alarms>,
@@ -99,7 +101,27 @@ impl World {
         };
         let served = tokio::spawn(async move { port.accept(&listener).await });
         let events = Mutex::new(events);
-        Self { parent, state, authority, address, metrics, alarms, events, stop, served }
+        Self { parent, state, authority, own, address, metrics, alarms, events, stop, served }
+    }
+
+    /// Gives up the root for another one, as somebody else may have its key; gives it.
+    async fn expel_root(&self) -> segwan_pki::custody::Root {
+        use segwan_pki::custody::{Passphrase, Root};
+        let place = self.authority.place().join("root");
+        let passphrase = Passphrase::read(&place.join("passphrase")).unwrap();
+        let key = place.join("root.key.pem");
+        let lost = Root::open(&key, Some(&passphrase), &self.authority.root()).unwrap();
+        let new = Root::generate("segwan.internal", now()).unwrap();
+        self.authority.prepare_root(new.certificate(), None, now()).await.unwrap();
+        let asked = self.authority.request_issuing(Default::default()).await.unwrap();
+        let der = new.sign_issuing(&asked.request, &asked.permitted, 548, now()).unwrap();
+        let chain = [der, new.certificate().to_vec()];
+        self.authority.import_issuing(&chain, now()).await.unwrap();
+        // As the process does when the roots are others, and when others sign.
+        self.own.renew().await.unwrap();
+        self.authority.expel_root(0, 300_000, now()).await.unwrap();
+        self.own.renew().await.unwrap();
+        lost
     }
 
     async fn token(&self) -> Token {
@@ -565,6 +587,111 @@ async fn each_route_takes_those_callers_who_are_listed_for_it() {
     let nowhere = world.post(None, "/v1/nowhere", "{}").await;
     assert_eq!(nowhere.refused(), refusal(404, "not_found"));
     world.end().await;
+}
+
+// PKI-29, PKI-49: after the root was given up, what is under it may renew where it is on the record,
+// and has no other route; what the old root's key forges has none at all.
+#[tokio::test]
+async fn under_a_root_that_was_given_up_what_is_recorded_renews_and_nothing_else_passes() {
+    let world = World::new().await;
+    let (recorded, ended) = (world.holder(90).await, world.holder(-24).await);
+    let lost = world.expel_root().await;
+    let (forged, forged_to_renew) = (forge(&lost), forge(&lost));
+    let rows: BTreeMap<&str, (&str, u16)> = BTreeMap::from([
+        (ENROLL, ("POST", 401)),
+        (RENEW, ("POST", 400)),
+        (HEALTH, ("GET", 401)),
+        (BUNDLE, ("GET", 401)),
+        ("/v1/crl/{issuer}", ("GET", 401)),
+        ("/v1/renewal/{certificate}", ("GET", 401)),
+        (EVENTS, ("GET", 401)),
+        (ACK, ("POST", 401)),
+        (REPORT, ("POST", 401)),
+    ]);
+    assert_eq!(routes().len(), rows.len());
+    for (path, _) in routes() {
+        let (method, expected) = rows.get(path).expect("a row for each route");
+        let request = post(path, "", "{}").replacen("POST", method, 1);
+        for holder in [&recorded, &ended, &forged] {
+            let answer = world.say(Some(holder), request.as_bytes()).await;
+            assert_eq!(answer.status, *expected, "{path} {answer:?}");
+        }
+        assert_ne!(world.say(None, request.as_bytes()).await.status, 0, "{path}");
+    }
+    world.recorded();
+    let token = world.token().await;
+    let body = format!(r#"{{"token":"{}","csr":"{}"}}"#, &*token.secret(), csr());
+    let refused = world.post(Some(&forged), ENROLL, &body).await;
+    assert_eq!(refused.refused(), refusal(401, "certificate_required"));
+    let told = world.recorded().pop().unwrap();
+    assert!(told.sentence.contains("believed no more"), "{told:?}");
+
+    let body = || format!(r#"{{"csr":"{}"}}"#, csr());
+    let refused = world.post(Some(&forged_to_renew), RENEW, &body()).await;
+    assert_eq!(refused.refused(), refusal(403, "renewal_refused"));
+    let told = world.recorded();
+    assert!(told.iter().any(|event| event.sentence.contains("(unrecorded)")), "{told:?}");
+    // Whoever has no certificate is as welcome as before.
+    assert_eq!(world.enroll(&token.secret(), &csr()).await.status, 200);
+    for holder in [&recorded, &ended] {
+        let (key, body) = renewal();
+        let answer = world.post(Some(holder), RENEW, &body).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let issued: IssuedAnswer = serde_json::from_slice(&answer.body).unwrap();
+        let chain = issued.certificate.iter().map(|der| pem(&STANDARD.decode(der).unwrap()));
+        let chain: String = chain.collect();
+        let renewed = Credentials::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
+        assert_eq!(world.get(Some(&renewed), HEALTH, "").await.status, 200);
+        assert_eq!(world.get(Some(&renewed), EVENTS, "").await.status, 400);
+    }
+    world.end().await;
+}
+
+// PKI-49: whoever holds a distrusted issuing key gets no further.
+#[tokio::test]
+async fn under_a_distrusted_issuing_key_there_is_a_renewal_and_nothing_else() {
+    let world = World::new().await;
+    let recorded = world.holder(90).await;
+    assert_eq!(world.get(Some(&recorded), HEALTH, "").await.status, 200);
+    let signs = world.authority.signing_key().unwrap();
+    world.authority.distrust_issuing(&signs, now()).await.unwrap();
+    world.own.renew().await.unwrap();
+    for path in [HEALTH, BUNDLE, EVENTS] {
+        let answer = world.get(Some(&recorded), path, "").await;
+        assert_eq!(answer.refused(), refusal(401, "certificate_required"), "{path}");
+    }
+    assert_eq!(world.post(Some(&recorded), RENEW, &renewal().1).await.status, 200);
+    world.end().await;
+}
+
+/// A new key in PEM, and a request for its certificate.
+fn renewal() -> (String, String) {
+    let key = PrivateKey::generate().unwrap();
+    let csr = STANDARD.encode(certificate_request(&key).unwrap());
+    (key.to_pem().unwrap().to_string(), format!(r#"{{"csr":"{csr}"}}"#))
+}
+
+/// What whoever has a root's key makes of it: an issuing certificate, and `app` under it.
+fn forge(root: &segwan_pki::custody::Root) -> Credentials {
+    let (issuing, key) = (PrivateKey::generate().unwrap(), PrivateKey::generate().unwrap());
+    let domain = "segwan.internal";
+    let constraints = segwan_pki::x509::Constraints::of(domain);
+    let request = segwan_pki::x509::issuing_request(&issuing, domain, &constraints).unwrap();
+    let der = root.sign_issuing(&request, &Default::default(), 100, now()).unwrap();
+    let issuing = segwan_pki::x509::Authority { der: der.clone(), key: issuing };
+    let leaf = segwan_pki::x509::Leaf::new(
+        "spiffe://segwan.internal/app".parse().unwrap(),
+        Profile::Client,
+        [0x45; 16],
+        now() / 1000 - 240,
+        now() / 1000 + 3600,
+    );
+    let requested = certificate_request(&key).unwrap();
+    let requested = segwan_pki::x509::RequestedKey::read(&requested).unwrap();
+    let intent = issuing.intent(&leaf, &requested).unwrap();
+    let leaf = issuing.sign(&leaf, &requested, intent, root.certificate()).unwrap();
+    let chain = format!("{}{}", pem(&leaf), pem(&der));
+    Credentials::from_pem(chain.as_bytes(), key.to_pem().unwrap().as_bytes()).unwrap()
 }
 
 // PKI-29, PKI-31: a certificate that has ended renews within the grace; one of a foreign Authority,

@@ -17,9 +17,10 @@ const TOO_LONG: &str = "root_online_30d";
 /// After so many days.
 const PATIENCE: i64 = 30;
 /// The alarms that one look decides about.
-const DECIDED: [&str; 8] = [
+const DECIDED: [&str; 9] = [
     "disk_low",
     "store_read_only",
+    "root_file",
     "rotation_blocked",
     "issuing_expiring",
     "no_spare",

@@ -1,10 +1,10 @@
 //! Certificates from files: what a peer would say of them today (C5, C6, C7, C20).
 
 use super::Check;
-use crate::config::{IdentitySource, read};
+use crate::config::{IdentitySource, TrustFiles, read};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use segwan::{Credentials, Trust};
+use segwan::{Credentials, Tolerate, Trust};
 use segwan_core::finding::Finding;
 use segwan_core::rejection::Reason;
 use segwan_pki::certificate::{Certificate, KeyKind};
@@ -23,13 +23,27 @@ impl Check<'_> {
         listens: bool,
         findings: &mut Vec<Finding>,
     ) {
-        let IdentitySource::Files { chain, key, roots, .. } = source else { return };
+        let IdentitySource::Files {
+            chain,
+            key,
+            trust: TrustFiles { roots, danger_tolerate, .. },
+            ..
+        } = source
+        else {
+            return;
+        };
         let about = |keys: [&str; 2], check: &'static str, message: String| {
             self.places.error(&[table[0], table[1], keys[0], keys[1]], message).check(check)
         };
         let at_chain = |message| about(["credentials", "chain"], "C6", message);
         let at_key = |check, message| about(["credentials", "key"], check, message);
         let at_roots = |message| about(["trust", "roots"], "C5", message);
+        if let IdentitySource::Files { trust, .. } = source {
+            findings.extend(tolerated(trust).map(|let_off| {
+                let message = format!("certificates that `{}` believes {let_off}", table[1]);
+                about(["trust", "danger_tolerate"], "C20", message).warning()
+            }));
+        }
         if let Some(finding) = readable_by_others(key) {
             findings.push(at_key("C7", finding).hint(format!("chmod 600 {}", key.display())));
         }
@@ -38,7 +52,7 @@ impl Check<'_> {
         let trust = match &roots_pem {
             Ok(pem) => {
                 findings.extend(self.roots(roots, pem).into_iter().map(at_roots));
-                Trust::files(pem).ok()
+                Trust::files_tolerating(pem, *danger_tolerate).ok()
             }
             Err(why) => {
                 findings.push(at_roots(why.clone()));
@@ -84,6 +98,27 @@ impl Check<'_> {
         }
     }
 
+    /// `[[trust.foreign]]`: roots and lists of each, and what it is let off.
+    pub(super) fn foreign(&self, findings: &mut Vec<Finding>) {
+        for foreign in &self.config.foreign {
+            let name = foreign.name();
+            let about = |check, message| {
+                let finding = self.places.error(&["trust", "foreign"], message);
+                finding.check(check)
+            };
+            let trust = &foreign.trust;
+            let wrong = match read::bytes(&trust.roots) {
+                Ok(pem) => self.roots(&trust.roots, &pem),
+                Err(why) => vec![why],
+            };
+            let wrong = wrong.into_iter().map(|why| format!("`{name}`: {why}"));
+            findings.extend(wrong.map(|message| about("C5", message)));
+            findings.extend(tolerated(trust).map(|let_off| {
+                about("C20", format!("certificates of `{name}` {let_off}")).warning()
+            }));
+        }
+    }
+
     /// What is wrong with roots: unreadable, none, one that may not issue, twice, or ended.
     fn roots(&self, path: &Path, pem: &[u8]) -> Vec<String> {
         let path = path.display();
@@ -120,6 +155,14 @@ impl Check<'_> {
             None
         }
     }
+}
+
+/// C20: what certificates are let off, in words.
+fn tolerated(trust: &TrustFiles) -> impl Iterator<Item = &'static str> {
+    let Tolerate { missing_aki, missing_eku } = trust.danger_tolerate;
+    let aki = missing_aki.then_some("need not name their issuer's key");
+    let eku = missing_eku.then_some("need not say what they are for: one of a web page may dial");
+    aki.into_iter().chain(eku)
 }
 
 /// C7: who besides the owner can read a key.

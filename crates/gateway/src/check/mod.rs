@@ -10,7 +10,7 @@ use crate::config::places::Places;
 use crate::config::{Config, IdentitySource};
 use segwan::TlsFloor;
 use segwan_core::finding::Finding;
-use segwan_core::identity::Identity;
+use segwan_core::identity::{ForeignRealm, Identity};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -32,6 +32,15 @@ pub fn findings(config: &Config, file: &str) -> Vec<Finding> {
         check.files(&table, &service.identity, true, &mut findings);
         check.connections(&table, service.limits.max_connections, &mut findings);
         check.tls(&table, service.tls, &mut findings);
+        if service.inspection.capture().is_some() {
+            let message = format!(
+                "all that passes through `{}` is recorded in the state directory, up to 64 MiB",
+                service.name
+            );
+            let at = [table[0], table[1], "record"];
+            let hint = "remove `record` once there is a contract";
+            findings.push(check.places.error(&at, message).hint(hint).warning());
+        }
         if !service.upstream.is_local() {
             let message = format!(
                 "messages of `{}` cross the network to `{}` in the clear",
@@ -48,6 +57,7 @@ pub fn findings(config: &Config, file: &str) -> Vec<Finding> {
         check.connections(&table, client.limits.max_connections, &mut findings);
         check.tls(&table, client.tls, &mut findings);
     }
+    check.foreign(&mut findings);
     check.state(&mut findings);
     if rustix::process::geteuid().is_root() {
         let hint =
@@ -86,6 +96,34 @@ impl Check<'_> {
             let hint = "`trust_domain` names another one; `credentials` and `trust` take existing certificates";
             findings.push(finding.check("C3").hint(hint));
         }
+        for identity in self.unknown_foreign(allow, source) {
+            let message = format!("`{identity}` can never connect: no `map` gives that name");
+            let at = [table[0], table[1], "allow"];
+            let finding = self.places.element(&at, &identity.to_string(), message);
+            let hint = "peers of `[[trust.foreign]]` are `foreign/NAME/..`, by its `name`";
+            findings.push(finding.check("C3").hint(hint));
+        }
+    }
+
+    /// C3: names of foreign authorities that are not there, or that give no such name.
+    fn unknown_foreign<'i>(
+        &self,
+        identities: &'i [Identity],
+        source: &IdentitySource,
+    ) -> impl Iterator<Item = &'i Identity> {
+        let realms: Option<Vec<_>> = match source {
+            IdentitySource::State(_) => {
+                Some(self.config.foreign.iter().map(|it| it.mapping.realm().clone()).collect())
+            }
+            IdentitySource::Files { mapping, .. } => {
+                mapping.as_ref().map(|mapping| vec![mapping.realm().clone()])
+            }
+        };
+        let native = matches!(source, IdentitySource::State(_));
+        identities.iter().filter(move |identity| {
+            let unknown = |realms: &Vec<ForeignRealm>| !realms.iter().any(|it| it.holds(identity));
+            (identity.is_foreign() || !native) && realms.as_ref().is_some_and(unknown)
+        })
     }
 
     /// C3 for a far side, which may belong to the Authority of whoever gave the token.

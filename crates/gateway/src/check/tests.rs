@@ -281,3 +281,23 @@ fn what_comes_from_flags_has_findings_without_a_place() {
     assert!(found.iter().all(|finding| finding.line == 0), "{found:?}");
     assert!(found.iter().any(|finding| finding.check == Some("C20")), "{found:?}");
 }
+
+// C3, C5, C20
+#[test]
+fn a_foreign_authority_is_looked_at() {
+    let world = World::fine();
+    let foreign = |more: &str| {
+        format!(
+            "[[trust.foreign]]\nname = \"plant\"\nroots = \"roots.pem\"\nmap = [{{ from = \
+             \"dns_san\", match = \"*.plant.example\", identity = \"foreign/plant/{{1}}\" }}]\n{more}"
+        )
+    };
+    let allowing = |name: &str| STATE.replace("\"app\"", &format!("\"foreign/{name}/press-7\""));
+    assert_eq!(world.check(&format!("{}{}", foreign(""), allowing("plant"))), [""; 0]);
+    let unknown = format!("{}{}", foreign(""), allowing("plan"));
+    world.only(&unknown, "segwan.toml:9:", &["error[C3]", "foreign/plan/press-7", "no `map`"]);
+    let tolerating = format!("{}{STATE}", foreign("danger_tolerate = [\"missing_aki\"]\n"));
+    world.only(&tolerating, "segwan.toml:1:1: warning[C20]: ", &["`plant`", "issuer's key"]);
+    let gone = foreign("").replace("roots.pem", "gone.pem");
+    world.only(&format!("{gone}{STATE}"), "segwan.toml:1:1: error[C5]: ", &["`plant`", "gone.pem"]);
+}

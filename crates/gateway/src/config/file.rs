@@ -6,14 +6,17 @@
 
 mod authority;
 mod client;
+mod foreign;
 mod half;
 mod limits;
 mod listeners;
 mod service;
+mod trust;
 mod values;
 
 use super::{Config, read};
 use listeners::Listener;
+use segwan::Caution;
 use segwan_core::document::{Document, Placed, Table};
 use segwan_core::finding::Finding;
 use segwan_core::identity::TrustDomain;
@@ -111,6 +114,17 @@ fn whole(
         }
         None => None,
     };
+    let (caution, foreign) = match top.table("trust") {
+        Some(table) => {
+            let read = (trust::trust(&table), foreign::foreign(&table, reading));
+            table.finish();
+            read
+        }
+        None => {
+            let absent = !top.has("trust");
+            (absent.then(Caution::default), absent.then(Vec::new))
+        }
+    };
     let services = named(top, "service", |table, name| service::service(table, name, reading));
     let clients = named(top, "client", |table, name| client::client(table, name, reading));
     if !["authority", "service", "client"].iter().any(|key| top.has(key)) {
@@ -131,7 +145,9 @@ fn whole(
         threads,
         admin,
         trust_domain: reading.trust_domain.clone(),
+        caution: caution?,
         authority: authority.map_or(Some(None), |read| read.map(Some))?,
+        foreign: foreign?,
         services: services?,
         clients: clients?,
         drain_timeout: reading.drain,

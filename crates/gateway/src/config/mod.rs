@@ -12,7 +12,7 @@ pub(crate) mod read;
 use crate::failure::Failure;
 use crate::gateway::{Inspection, Upstream};
 use crate::registering::Registering;
-use segwan::{Expected, TlsFloor};
+use segwan::{Caution, Expected, Mapping, TlsFloor, Tolerate};
 use segwan_core::finding::Finding;
 use segwan_core::identity::{Identity, TrustDomain};
 use segwan_core::limits::Limits;
@@ -33,8 +33,13 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// The trust domain by which short names are meant. Default `segwan.internal`.
     pub trust_domain: TrustDomain,
+    /// How careful this node is where it knows less than it should. Default: what was believed is
+    /// kept.
+    pub caution: Caution,
     /// The Authority of this process, if it runs one.
     pub authority: Option<AuthorityConfig>,
+    /// Foreign authorities, believed wherever the Authority's certificates are.
+    pub foreign: Vec<Foreign>,
     /// Protected services.
     pub services: Vec<Service>,
     /// Client halves.
@@ -164,11 +169,31 @@ pub enum IdentitySource {
         chain: PathBuf,
         /// The leaf's key.
         key: PathBuf,
-        /// Roots that are believed.
-        roots: PathBuf,
-        /// Revocation lists, PEM or DER, at most one of each issuer.
-        crls: Vec<PathBuf>,
+        /// Whom it believes.
+        trust: TrustFiles,
+        /// The names that peers have here. Default none: those in their certificates.
+        mapping: Option<Mapping>,
     },
+}
+
+/// Files that say whom to believe.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TrustFiles {
+    /// Roots that are believed, in PEM.
+    pub roots: PathBuf,
+    /// Revocation lists, PEM or DER, at most one of each issuer.
+    pub crls: Vec<PathBuf>,
+    /// What certificates under these roots are let off. Default nothing.
+    pub danger_tolerate: Tolerate,
+}
+
+/// `[[trust.foreign]]`: another authority whose certificates are believed beside the own one's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Foreign {
+    /// Its files.
+    pub trust: TrustFiles,
+    /// Who its peers are here; its realm is the authority's name.
+    pub mapping: Mapping,
 }
 
 /// The trust domain where nothing else is said.
@@ -199,7 +224,9 @@ pub fn policy(service: &Service) -> Result<(Policy, Vec<Finding>), Vec<Finding>>
     let actions = service.inspection.contract().map(|contract| contract.actions());
     let actions = actions.unwrap_or_default();
     let named = |finding: Finding| Finding { check: finding.check.or(Some("C13")), ..finding };
+    let role = service.inspection.contract().and_then(|contract| contract.role());
     Policy::compile(&service.name, &actions, &service.allow, &service.policies)
+        .map(|(policy, warnings)| (policy.with_roles(role), warnings))
         .map_err(|findings| findings.into_iter().map(named).collect())
 }
 

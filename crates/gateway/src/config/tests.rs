@@ -1,5 +1,6 @@
 use super::*;
 use crate::registering::Registering;
+use segwan::{StaleCrl, WhenUnreachable};
 use segwan_pki::profile::Profile;
 use std::fs;
 use std::sync::Arc;
@@ -103,6 +104,9 @@ state_dir = "state"
 threads = 3
 trust_domain = "shop.example"
 drain_timeout = "5s"
+[trust]
+stale_crl = "refuse"
+when_unreachable = "refuse_new"
 [admin]
 listen = "127.0.0.1:9443"
 [authority]
@@ -157,6 +161,9 @@ identity = "app"
     assert_eq!((config.threads, config.trust_domain.as_str()), (3, "shop.example"));
     assert_eq!(config.drain_timeout, Duration::from_secs(5));
     assert_eq!(config.admin, Some("127.0.0.1:9443".parse().unwrap()));
+    let caution =
+        Caution { stale_crl: StaleCrl::Refuse, when_unreachable: WhenUnreachable::RefuseNew };
+    assert_eq!(config.caution, caution);
     let authority = config.authority.unwrap();
     assert_eq!(authority.advertise, ["ca.shop.example:7444"]);
     assert!(authority.must_exist);
@@ -186,8 +193,8 @@ identity = "app"
     let files = IdentitySource::Files {
         chain: world.0.path().join("chain.pem"),
         key: world.0.path().join("key.pem"),
-        roots: "/etc/roots.pem".into(),
-        crls: vec![],
+        trust: TrustFiles { roots: "/etc/roots.pem".into(), ..TrustFiles::default() },
+        mapping: None,
     };
     assert_eq!(zebra.identity, files);
     let texts: Vec<String> = zebra.allow.iter().map(Identity::to_string).collect();
@@ -217,6 +224,10 @@ fn what_is_not_written_has_its_default() {
     assert!(config.threads >= 1 && config.authority.is_none() && config.admin.is_none());
     assert_eq!(config.services[0].limits, Limits::default());
     assert_eq!(config.drain_timeout, Duration::from_secs(30));
+    assert_eq!(config.caution, Caution::default());
+    let half = loaded(&format!("[trust]\nwhen_unreachable = \"refuse_new\"\n{SERVICE}")).caution;
+    assert_eq!(half.stale_crl, StaleCrl::Keep);
+    assert_eq!(half.when_unreachable, WhenUnreachable::RefuseNew);
     let authority = loaded("[authority]\nlisten = \"0.0.0.0:7444\"\ntrust_domain = \"a.b\"\n");
     assert_eq!(authority.trust_domain.as_str(), "a.b");
     let authority = authority.authority.unwrap();
@@ -255,6 +266,27 @@ fn an_unknown_key_is_answered_with_the_nearest_known_one() {
         "segwan.toml:6:1: error[C22]: unknown key `upstream` in `[client.stock]`",
         &[],
     );
+}
+
+// C22
+#[test]
+fn how_careful_a_node_is_has_two_words_each() {
+    only(
+        &format!("[trust]\nstale_crl = \"refuse_new\"\n{SERVICE}"),
+        "segwan.toml:2:13: error[C22]: `stale_crl` is `refuse_new`, not `keep` or `refuse`",
+        &[],
+    );
+    only(
+        &format!("[trust]\nwhen_unreachable = \"refuse\"\n{SERVICE}"),
+        "segwan.toml:2:20: error[C22]: `when_unreachable` is `refuse`, not `keep` or `refuse_new`",
+        &[],
+    );
+    only(
+        &format!("[trust]\nstale_crls = \"keep\"\n{SERVICE}"),
+        "segwan.toml:2:1: error[C22]: unknown key `stale_crls` in `[trust]`",
+        &["did you mean `stale_crl`?"],
+    );
+    only(&format!("trust = \"keep\"\n{SERVICE}"), "segwan.toml:1:9: error[C22]", &["table"]);
 }
 
 // C22: a key that does nothing in this mode.
@@ -500,6 +532,30 @@ fn the_warnings_of_a_contract_are_told_once() {
     assert!(!Arc::ptr_eq(contracts[0], contracts[1]));
 }
 
+// contracts.md section 20
+#[test]
+fn a_contract_in_shadow_mode_takes_the_place_of_raw() {
+    let world = World::new();
+    world.file("tried.toml", &format!("mode = \"shadow\"\n{CONTRACT}"));
+    let text = SERVICE.replace("\"raw\"", "\"tried.toml\"");
+    let (config, warnings) = world.load(&text).ok().unwrap();
+    assert!(config.services[0].inspection.is_shadow());
+    let told = world.told(&warnings);
+    assert!(
+        told[0].starts_with("tried.toml:1:8: warning[K-92]: the contract is in shadow"),
+        "{told:?}"
+    );
+    let all = format!("{text}audit_messages = \"all\"\n");
+    let findings = world.refused(&all);
+    assert!(findings.iter().any(|f| f.contains("a contract that is enforced")), "{findings:?}");
+    // The slot beside a contract that is enforced is not there yet.
+    let findings = refused(&format!("{SERVICE}shadow = {{ contract = \"tried.toml\" }}\n"));
+    assert!(
+        findings[0].contains("key `shadow` of `[service.orders]` is not in this build yet"),
+        "{findings:?}"
+    );
+}
+
 // C13
 #[test]
 fn a_policy_with_an_unknown_action_is_refused_at_its_own_place() {
@@ -625,4 +681,71 @@ color = "red"
         let found = |line: &&String| line.contains(at) && line.contains(expected);
         assert!(told.iter().any(|line| found(&line)), "{at} {expected}: {told:#?}");
     }
+}
+
+const FOREIGN: &str = "\
+[[trust.foreign]]
+name  = \"plant\"
+roots = \"plant.pem\"
+map   = [{ from = \"dns_san\", match = \"*.plant.example\", identity = \"foreign/plant/{1}\" }]
+";
+
+#[test]
+fn a_foreign_authority_is_read_with_its_rules() {
+    let more = "crls = [\"a.crl\", \"b.crl\"]\ndanger_tolerate = [\"missing_aki\"]\n";
+    let config = loaded(&format!("{FOREIGN}{more}{SERVICE}"));
+    let [plant] = config.foreign.as_slice() else { panic!("one authority") };
+    assert_eq!(plant.name(), "plant");
+    assert_eq!(plant.trust.crls.len(), 2);
+    let tolerate = plant.trust.danger_tolerate;
+    assert!(tolerate.missing_aki && !tolerate.missing_eku);
+    assert!(loaded(SERVICE).foreign.is_empty());
+
+    let files = "credentials = { chain = \"c.pem\", key = \"k.pem\" }\n\
+                 [service.orders.trust]\nroots = \"r.pem\"\ndanger_tolerate = \"missing_eku\"\n\
+                 map = [{ from = \"uri_san\", match = \"urn:*\", identity = \"foreign/x/{1}\" }]";
+    let config = loaded(&service(files));
+    let IdentitySource::Files { trust, mapping: Some(mapping), .. } = &config.services[0].identity
+    else {
+        panic!("files with rules")
+    };
+    assert_eq!(mapping.realm().name(), "x");
+    assert!(trust.danger_tolerate.missing_eku && !trust.danger_tolerate.missing_aki);
+}
+
+#[test]
+fn a_rule_for_foreign_certificates_is_refused_at_its_place() {
+    let with = |from: &str, to: &str| {
+        let text = FOREIGN.replace(from, to);
+        assert_ne!(text, FOREIGN);
+        format!("{text}{SERVICE}")
+    };
+    for (from, to, begins, words) in [
+        ("dns_san", "cn", "segwan.toml:4:19: error[C22]: ", "`cn` is not `dns_san`"),
+        ("*.plant", "**.plant", "segwan.toml:4:38: error[C22]: ", "has two `*`"),
+        ("foreign/plant/{1}", "app", "segwan.toml:4:68: error[C22]: ", "does not begin with"),
+        (
+            "foreign/plant/{1}",
+            "foreign/x/{1}",
+            "segwan.toml:4:68: error[C22]: ",
+            "`foreign/plant/`",
+        ),
+        ("foreign/plant/{1}", "foreign/plant/{2}", "segwan.toml:4:68: error[C22]: ", "{1}"),
+        ("\"plant\"\n", "\"a/b\"\n", "segwan.toml:2:9: error[C22]: ", "no name of a foreign"),
+        ("name  = \"plant\"\n", "", "segwan.toml:1:1: error[C22]: ", "has no `name`"),
+        ("roots = \"plant.pem\"\n", "", "segwan.toml:1:1: error[C5]: ", "has no `roots`"),
+    ] {
+        only(&with(from, to), begins, &[words]);
+    }
+    let no_map = FOREIGN.lines().take(3).collect::<Vec<_>>().join("\n");
+    only(&format!("{no_map}\n{SERVICE}"), "segwan.toml:1:1: error[C22]: ", &["has no `map`"]);
+    only(&format!("{no_map}\nmap = []\n{SERVICE}"), "segwan.toml:4:1: ", &["an empty list"]);
+    let twice = format!("{FOREIGN}{FOREIGN}{SERVICE}");
+    only(&twice, "segwan.toml:6:1: error[C22]: ", &["are called `plant`"]);
+    let unknown = format!("{FOREIGN}danger_tolerate = [\"expired\"]\n{SERVICE}");
+    only(&unknown, "segwan.toml:5:20: error[C22]: ", &["`expired` is not `missing_aki`"]);
+    let files = "credentials = { chain = \"c.pem\", key = \"k.pem\" }\n\
+                 [service.orders.trust]\nroots = \"r.pem\"\n\
+                 map = [{ from = \"uri_san\", match = \"urn:*\", identity = \"app\" }]";
+    only(&service(files), "segwan.toml:9:", &["does not begin with `foreign/`"]);
 }

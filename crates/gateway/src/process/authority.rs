@@ -190,7 +190,8 @@ impl Opened {
     /// The registration name of an identity of this Authority.
     fn own_name<'i>(&self, identity: &'i Identity) -> Option<&'i str> {
         let own = self.at.authority.trust_domain();
-        identity.path().filter(|_| identity.trust_domain() == Some(own.as_str()))
+        let ours = identity.trust_domain() == Some(own.as_str()) && !identity.is_foreign();
+        identity.path().filter(|_| ours)
     }
 
     /// `host:port` of a listener, by the hosts under which the Authority is reached.

@@ -2,12 +2,13 @@
 //! from files that somebody else looks after.
 
 use super::authority::Opened;
-use super::files::{Files, Watched};
+use super::files::{Pair, Watched};
 use crate::cli::Failure;
-use crate::config::{Client, IdentitySource, Service};
+use crate::config::{Client, Foreign, IdentitySource, Service};
 use segwan::agent::Sightings;
 use segwan::tls::authority::{AUTHORITY_NAME, AuthorityAcceptor};
-use segwan::{Agent, Credentials, Trust};
+use segwan::{Agent, Caution, Credentials, Trust};
+use segwan_core::identity::FOREIGN;
 use segwan_pki::directory::StateDir;
 use segwan_pki::profile::Profile;
 use std::sync::Arc;
@@ -24,8 +25,11 @@ pub(super) struct Shown {
 pub(super) struct Identities<'a> {
     state: &'a StateDir,
     authority: Option<&'a Opened>,
+    caution: Caution,
     agents: Vec<Arc<Agent>>,
     files: Vec<Watched>,
+    /// Foreign authorities, believed beside ours.
+    foreign: Vec<Watched>,
 }
 
 impl<'a> Identities<'a> {
@@ -33,13 +37,23 @@ impl<'a> Identities<'a> {
         state: &'a StateDir,
         authority: Option<&'a Opened>,
         enrolled: Vec<Agent>,
-    ) -> Self {
-        Self {
-            state,
-            authority,
-            agents: enrolled.into_iter().map(Arc::new).collect(),
-            files: Vec::new(),
+        caution: Caution,
+        foreign: &[Foreign],
+    ) -> Result<Self, Failure> {
+        let read = |foreign: &Foreign| {
+            let failed =
+                |why| Failure::cannot_start(format!("`{FOREIGN}/{}`: {why}", foreign.name()));
+            Watched::foreign(foreign).map_err(failed)
+        };
+        let mut foreign = foreign.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let agents: Vec<_> = enrolled.into_iter().map(Arc::new).collect();
+        agents.iter().for_each(|agent| agent.set_caution(caution));
+        for foreign in &mut foreign {
+            for agent in &agents {
+                foreign.stand_beside(agent.trust()).map_err(Failure::cannot_start)?;
+            }
         }
+        Ok(Self { state, authority, caution, agents, files: Vec::new(), foreign })
     }
 
     pub(super) async fn of_service(&mut self, service: &Service) -> Result<Shown, Failure> {
@@ -67,7 +81,9 @@ impl<'a> Identities<'a> {
 
     /// The agents, and the files that have to be watched.
     pub(super) fn into_parts(self) -> (Vec<Arc<Agent>>, Vec<Watched>) {
-        (self.agents, self.files)
+        let mut files = self.files;
+        files.extend(self.foreign);
+        (self.agents, files)
     }
 
     async fn shown(
@@ -82,17 +98,15 @@ impl<'a> Identities<'a> {
                 let seen = Some(agent.sightings());
                 Ok(Shown { credentials: agent.credentials(), trust: agent.trust(), seen })
             }
-            IdentitySource::Files { chain, key, roots, crls } => {
-                let files = Files {
-                    table: table.to_owned(),
-                    chain: chain.clone(),
-                    key: key.clone(),
-                    roots: roots.clone(),
-                    crls: crls.clone(),
-                };
-                let watched = Watched::begin(files)
-                    .map_err(|why| Failure::cannot_start(format!("`{table}`: {why}")))?;
-                let (credentials, trust) = (watched.credentials(), watched.trust());
+            IdentitySource::Files { chain, key, trust, mapping } => {
+                let pair = Pair { chain: chain.clone(), key: key.clone() };
+                let failed = |why| Failure::cannot_start(format!("`{table}`: {why}"));
+                let (trust, mapping) = (trust.clone(), mapping.clone());
+                let stale_crl = self.caution.stale_crl;
+                let watched = Watched::begin(table.to_owned(), &pair, trust, mapping, stale_crl)
+                    .map_err(failed)?;
+                let nothing = || failed("it shows nothing".to_owned());
+                let (credentials, trust) = watched.of_table().ok_or_else(nothing)?;
                 self.files.push(watched);
                 Ok(Shown { credentials, trust, seen: None })
             }
@@ -124,7 +138,14 @@ impl<'a> Identities<'a> {
                     .hint(format!("`segwan join TOKEN --as {name}` gets them, once"))
             })?,
         };
+        agent.set_caution(self.caution);
         let agent = Arc::new(agent);
+        // The Authority's own port knows its agents alone.
+        if profile != Profile::Authority {
+            for foreign in &mut self.foreign {
+                foreign.stand_beside(agent.trust()).map_err(Failure::cannot_start)?;
+            }
+        }
         self.agents.push(agent.clone());
         Ok(agent)
     }

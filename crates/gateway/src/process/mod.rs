@@ -82,8 +82,22 @@ impl Process {
         config: Config,
         enrolled: Vec<Agent>,
     ) -> Result<Self, Failure> {
+        Self::start_telling(state, config, enrolled, |_| Ok(())).await
+    }
+
+    /// As [`start`](Self::start); `tell` is called when everything serves and before anybody can
+    /// ask how things stand, so that whoever has an answer also finds what was told.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start), and what `tell` says.
+    pub async fn start_telling(
+        state: StateDir,
+        config: Config,
+        enrolled: Vec<Agent>,
+        tell: impl FnOnce(&mut Self) -> Result<(), Failure>,
+    ) -> Result<Self, Failure> {
         let mut authority = None;
-        match Self::begin(&state, &config, enrolled, &mut authority).await {
+        match Self::begin(&state, &config, enrolled, tell, &mut authority).await {
             Ok(process) => Ok(Self { _state: Some(state), ..process }),
             Err(failure) => {
                 // Closed while the lock is held, so that nothing half-open is left beside the store.
@@ -100,6 +114,7 @@ impl Process {
         state: &StateDir,
         config: &Config,
         enrolled: Vec<Agent>,
+        tell: impl FnOnce(&mut Self) -> Result<(), Failure>,
         at_hand: &mut Option<Authority>,
     ) -> Result<Self, Failure> {
         let services = config.services.iter().map(|service| service.name.clone());
@@ -113,7 +128,18 @@ impl Process {
             None => None,
         };
         *at_hand = opened.as_ref().map(|opened| opened.authority().clone());
-        let mut identities = Identities::new(state, opened.as_ref(), enrolled);
+        let (caution, foreign) = (config.caution, &config.foreign);
+        let mut identities = Identities::new(state, opened.as_ref(), enrolled, caution, foreign)?;
+        for service in &config.services {
+            if let Some(capture) = service.inspection.capture() {
+                capture.open(state.path(), &service.name).map_err(|error| {
+                    let name = &service.name;
+                    Failure::cannot_start(format!(
+                        "the record of `{name}` cannot be written: {error}"
+                    ))
+                })?;
+            }
+        }
         let plans = Plans::of(config, &mut identities).await?;
         let acceptor = identities.of_authority().await?;
         let (agents, files) = identities.into_parts();
@@ -161,7 +187,7 @@ impl Process {
         };
         let running = Arc::new(running);
         upkeep::begin(&running, files, &who, &tasks, &stop);
-        let process = Self {
+        let mut process = Self {
             running,
             tokens,
             warnings: plans.warnings,
@@ -173,7 +199,12 @@ impl Process {
             drain_timeout: config.drain_timeout,
             _state: None,
         };
-        if let Err(failure) = process.open_admin(config.admin).await {
+        let told = tell(&mut process);
+        let opened = match told {
+            Ok(()) => process.open_admin(config.admin).await,
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = opened {
             process.stop().await;
             return Err(failure);
         }

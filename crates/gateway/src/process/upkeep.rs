@@ -3,13 +3,15 @@
 
 use super::{Running, now_ms};
 use crate::alarms::Alarms;
+use crate::gateway::GateStatus;
 use crate::process::files::Watched;
 use segwan::agent::Installation;
 use segwan::tls::authority::AUTHORITY_NAME;
 use segwan::{Agent, Trust};
 use segwan_core::audit::{Event, EventKind};
+use segwan_core::rejection::Reason;
 use segwan_pki::authority::Authority;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -53,23 +55,23 @@ pub(super) fn begin(
 /// or the roots are others, it renews at once, because agents will believe the one before no more.
 async fn show_who_signs(agent: Arc<Agent>, authority: Authority, stop: CancellationToken) {
     let mut wait = LOOK;
-    let mut roots = authority.renewal_roots();
+    let mut anchors = authority.anchors();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(wait) => {}
         }
         wait = LOOK;
-        let (signs, known) = (authority.signing_key(), authority.renewal_roots());
+        let (signs, known) = (authority.signing_key(), authority.anchors());
         let same = signs.is_none_or(|key| key == agent.credentials().issuer());
-        if same && known == roots {
+        if same && known == anchors {
             continue;
         }
         if let Err(error) = agent.renew().await {
             tracing::warn!("the Authority's port does not get its new certificate: {error}");
             wait = AGAIN;
         } else {
-            roots = known;
+            anchors = known;
         }
     }
 }
@@ -102,9 +104,25 @@ async fn sweep(running: Arc<Running>, trust: Arc<Trust>) -> u64 {
     swept.closed
 }
 
-/// Tells what agents raise, and what is over.
+/// The listeners that met more resumed handshakes than at the last look, each with a sentence.
+fn resumed(gates: &[GateStatus], known: &mut HashMap<String, u64>) -> Vec<(String, String)> {
+    let more = |gate: &GateStatus| {
+        let count = *gate.counts.refused.get(&Reason::ResumptionSeen)?;
+        let before = known.insert(gate.name.clone(), count).unwrap_or(0);
+        let sentence = format!(
+            "`{}` ended {count} handshakes that were resumed, although resumption is off; none of \
+             them passed a byte",
+            gate.name
+        );
+        (count > before).then(|| (gate.name.clone(), sentence))
+    };
+    gates.iter().filter_map(more).collect()
+}
+
+/// Tells what agents raise, what listeners met, and what is over.
 async fn mirror(running: Arc<Running>, stop: CancellationToken) {
     let mut raised: HashSet<(&'static str, String)> = HashSet::new();
+    let mut resumptions = HashMap::new();
     loop {
         let mut now = HashSet::new();
         for agent in &running.agents {
@@ -112,6 +130,11 @@ async fn mirror(running: Arc<Running>, stop: CancellationToken) {
             for alarm in agent.status().alarms {
                 raise(&running, alarm.word, &about, &alarm.sentence);
                 now.insert((alarm.word, about.clone()));
+            }
+        }
+        for (gate, sentence) in resumed(&running.gateway.status(0), &mut resumptions) {
+            if running.alarms.happened("resumption_seen", &gate, &sentence, now_ms()) {
+                tell(&running, "resumption_seen", &sentence);
             }
         }
         for (word, about) in raised.difference(&now) {
@@ -142,4 +165,35 @@ fn tell(running: &Running, word: &'static str, sentence: &str) {
     let mut event = Event::new(EventKind::Alarm);
     event.sentence = format!("{word}: {sentence}");
     running.recorder.record(event);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::Counts;
+
+    // ADV-11
+    #[test]
+    fn each_further_resumption_of_a_listener_is_told_and_other_refusals_are_not() {
+        let gate = |name: &str, reason, count| GateStatus {
+            name: name.to_owned(),
+            mode: "service",
+            listen: ([127, 0, 0, 1], 7443).into(),
+            to: String::new(),
+            contract: None,
+            recorded: false,
+            shadow: false,
+            counts: Counts { refused: [(reason, count)].into(), ..Counts::default() },
+        };
+        let mut known = HashMap::new();
+        let mut told = |gates: &[GateStatus]| {
+            resumed(gates, &mut known).into_iter().map(|(gate, _)| gate).collect::<Vec<_>>()
+        };
+        let other = gate("stock", Reason::TlsError, 9);
+        assert!(told(std::slice::from_ref(&other)).is_empty());
+        let seen = |count| gate("orders", Reason::ResumptionSeen, count);
+        assert_eq!(told(&[seen(1), other]), ["orders"]);
+        assert!(told(&[seen(1)]).is_empty());
+        assert_eq!(told(&[seen(3)]), ["orders"]);
+    }
 }

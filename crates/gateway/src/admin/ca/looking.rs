@@ -57,6 +57,11 @@ pub(crate) async fn list(
     let wanted = usize::try_from(most).unwrap_or(usize::MAX);
     let more = rows.len() > wanted;
     rows.truncate(wanted);
+    // What is cut off ends last. What is left reads by name, each name's in the order of issue;
+    // only who asks for what ends soon wants it by its end.
+    if within.is_none() {
+        rows.sort_by(|a, b| (&a.name, a.made_ms).cmp(&(&b.name, b.made_ms)));
+    }
     let mut registrations = authority.registrations().await?;
     registrations.retain(|row| asked.name.as_ref().is_none_or(|name| row.name == *name));
     Ok(Inventory {

@@ -1,15 +1,12 @@
 //! What a service and a client half have in common: a name, an identity, a contract, a TLS version.
 
-use super::{Reading, VALUE, values};
+use super::{Reading, VALUE, foreign, values};
 use crate::config::{IdentitySource, contract, read};
 use crate::gateway::Inspection;
 use segwan::TlsFloor;
 use segwan_core::document::{Placed, Table};
 use segwan_core::finding::Finding;
 use segwan_core::identity::{Identity, IdentityError};
-
-/// Most revocation lists of one table.
-const LISTS: usize = 32;
 
 /// The table's name is the name in logs, metrics and certificates, so it has their grammar.
 pub(super) fn name(table: &Table<'_, '_>, name: &str, reading: &Reading<'_>) -> Option<String> {
@@ -44,7 +41,7 @@ pub(super) fn inspection(table: &Table<'_, '_>, reading: &Reading<'_>) -> Option
         }
     };
     let (contract, findings) = match contract::load_text(&path, &source) {
-        Ok((contract, warnings)) => (Some(Inspection::Contract(contract)), warnings),
+        Ok((contract, warnings)) => (Some(Inspection::by(contract)), warnings),
         Err(findings) => (None, findings),
     };
     reading.elsewhere.borrow_mut().extend(findings);
@@ -99,28 +96,21 @@ fn state(table: &Table<'_, '_>, name: &str, reading: &Reading<'_>) -> Option<Ide
 }
 
 fn files(table: &Table<'_, '_>, reading: &Reading<'_>) -> Option<IdentitySource> {
-    let path = |table: &Table<'_, '_>, check: &'static str, key: &'static str| {
-        if !table.has(key) {
-            table.missing(check, key, format!("`{key} = \"{key}.pem\"`"));
-        }
-        table.text(key).map(|text| reading.path(text.value))
-    };
     let credentials = table.table("credentials").map(|credentials| {
-        let files = (path(&credentials, "C6", "chain"), path(&credentials, "C6", "key"));
+        let path = |key| foreign::path(&credentials, "C6", key, reading);
+        let files = (path("chain"), path("key"));
         credentials.finish();
         files
     });
     let trust = table.table("trust").map(|trust| {
-        let roots = path(&trust, "C5", "roots");
-        let lists = trust.has("crls").then(|| values::texts(&trust, "crls", LISTS));
+        let files = foreign::files(&trust, reading);
+        let mapping = foreign::mapping_of_files(&trust, reading);
         trust.finish();
-        let lists = lists.unwrap_or_else(|| Some(Vec::new()));
-        roots.zip(lists)
+        files.zip(mapping)
     });
     let (chain, key) = credentials?;
-    let (roots, lists) = trust??;
-    let crls = lists.into_iter().map(|text| reading.path(text.value)).collect();
-    Some(IdentitySource::Files { chain: chain?, key: key?, roots, crls })
+    let (trust, mapping) = trust??;
+    Some(IdentitySource::Files { chain: chain?, key: key?, trust, mapping })
 }
 
 /// Identities as written: a short name is meant in the trust domain.

@@ -1,6 +1,7 @@
 //! `[service.NAME]` as written.
 
 use super::{Reading, VALUE, half, limits, listeners, values};
+use crate::capture::Capture;
 use crate::config::{Service, policy, read};
 use crate::gateway::{Inspection, Upstream};
 use segwan_core::document::{Placed, Table};
@@ -10,6 +11,8 @@ use std::net::SocketAddr;
 
 /// Most policy files of one service.
 const POLICIES: usize = 64;
+/// Most names of members that a record masks.
+const MASKS: usize = 64;
 
 /// Reads one service.
 pub(super) fn service(table: &Table<'_, '_>, name: &str, reading: &Reading<'_>) -> Option<Service> {
@@ -20,6 +23,8 @@ pub(super) fn service(table: &Table<'_, '_>, name: &str, reading: &Reading<'_>) 
     }
     let upstream = upstream(table, listen.as_ref());
     let inspection = half::inspection(table, reading);
+    let inspection = recorded(table, inspection);
+    refuse_slot(table);
     let allow = allow(table, reading);
     let policies = policies(table, reading);
     if !table.has("allow") && !table.has("policy")
@@ -46,8 +51,8 @@ pub(super) fn service(table: &Table<'_, '_>, name: &str, reading: &Reading<'_>) 
         identity: identity?,
         audit_all: audit_all?,
     };
-    if service.audit_all && matches!(service.inspection, Inspection::Raw) {
-        let message = "`audit_messages` does nothing without a contract: `raw` knows no messages";
+    if service.audit_all && !matches!(service.inspection, Inspection::Contract(_)) {
+        let message = "`audit_messages` does nothing without a contract that is enforced";
         table.error(VALUE, table.key_span("audit_messages"), message);
     }
     let files: Vec<String> = service.policies.iter().map(|source| source.file.clone()).collect();
@@ -57,6 +62,42 @@ pub(super) fn service(table: &Table<'_, '_>, name: &str, reading: &Reading<'_>) 
     };
     half::replaced(table, &files, findings, reading);
     Some(service)
+}
+
+/// `record = "frames"`: what passes is recorded, where nothing is inspected.
+fn recorded(table: &Table<'_, '_>, inspection: Option<Inspection>) -> Option<Inspection> {
+    let wanted = values::choice(table, "record", &[("off", false), ("frames", true)])?;
+    let masked = if table.has("record_mask") {
+        values::texts(table, "record_mask", MASKS)?.iter().map(|m| m.value.to_owned()).collect()
+    } else {
+        Vec::new()
+    };
+    match inspection? {
+        Inspection::Raw if wanted => Some(Inspection::Recorded(Capture::masking(masked))),
+        Inspection::Contract(_) | Inspection::Shadow(_) if wanted => {
+            let message =
+                "`record` has no meaning beside a contract, which records refusals itself";
+            let hint = "`contract = \"raw\"`, or `audit_messages = \"all\"`";
+            table.error_with_hint(VALUE, table.key_span("record"), message, hint);
+            None
+        }
+        inspection => {
+            if table.has("record_mask") {
+                let message = "`record_mask` does nothing without `record = \"frames\"`";
+                table.error(VALUE, table.key_span("record_mask"), message);
+            }
+            Some(inspection)
+        }
+    }
+}
+
+/// The slot for a second contract beside one that is enforced is not there yet.
+fn refuse_slot(table: &Table<'_, '_>) {
+    if table.has("shadow") {
+        let message = format!("key `shadow` of `{}` is not in this build yet", table.name());
+        let hint = "a contract file with `mode = \"shadow\"` is tried in the place of `raw`";
+        table.error_with_hint(VALUE, table.key_span("shadow"), message, hint);
+    }
 }
 
 /// C4: what is sent to another host in the clear has to be asked for. C21: no way back.
