@@ -192,6 +192,7 @@ impl<M: Medium> Writer<M> {
         self.turn(now)?;
         let mut next = first;
         while let Some(event) = next {
+            self.room.took(&event);
             self.add(&event, now);
             next = if self.lines.len() < BATCH { events.try_recv().ok() } else { None };
         }
@@ -199,6 +200,15 @@ impl<M: Medium> Writer<M> {
         let lost = self.room.take_lost();
         if lost > 0 {
             self.alarm(format!("{lost} events found no room and are not in the audit log"), now);
+        }
+        let untold = self.room.take_untold();
+        if untold > 0 {
+            let mut event = Event::new(EventKind::ShadowLost);
+            event.sentence = format!(
+                "{untold} verdicts of contracts in shadow mode found no room on the record"
+            );
+            event.count = Some(untold);
+            self.add(&event, now);
         }
         self.write(now)?;
         self.sync();

@@ -8,7 +8,7 @@ mod words;
 
 pub use words::{WordsError, spoken, unspoken};
 
-use crate::gateway::Inspection;
+use crate::gateway::{Inspection, NOT_ENFORCED};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use segwan_core::audit::{Event, EventKind, shown};
@@ -53,6 +53,9 @@ pub struct Question {
     /// Where it is supposed to come from. Default 127.0.0.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<IpAddr>,
+    /// The role that its certificate is supposed to say. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
     /// Bytes that it says, base64; none: only whether it may connect.
     pub message: Option<String>,
 }
@@ -137,6 +140,7 @@ impl Question {
             service: service.to_owned(),
             peer: peer.to_string(),
             address: None,
+            role: None,
             message: message.map(|bytes| STANDARD.encode(bytes)),
         }
     }
@@ -191,24 +195,25 @@ pub fn explain(rules: &Rules, question: &Question, now: Now) -> Result<Explanati
         peer_hears: None,
         ends: None,
     };
-    let permit = match rules.policy.admit(supposed(identity, now), facts, now) {
-        Ok(permit) => permit,
-        Err(denial) => {
-            told.decide(REFUSED, Some(denial.reason), &denial.sentence);
-            told.steps.push(Step {
-                reason: Some(denial.reason.as_str().to_owned()),
-                policies: denial.policies,
-                ..Step::new("connect", false, denial.sentence)
-            });
-            told.ends = Some("after a finished handshake, without a byte".to_owned());
-            return Ok(told);
-        }
-    };
+    let permit =
+        match rules.policy.admit(supposed(identity, question.role.clone(), now), facts, now) {
+            Ok(permit) => permit,
+            Err(denial) => {
+                told.decide(REFUSED, Some(denial.reason), &denial.sentence);
+                told.steps.push(Step {
+                    reason: Some(denial.reason.as_str().to_owned()),
+                    policies: denial.policies,
+                    ..Step::new("connect", false, denial.sentence)
+                });
+                told.ends = Some("after a finished handshake, without a byte".to_owned());
+                return Ok(told);
+            }
+        };
     let policies: Vec<String> = permit.policies().iter().map(ToString::to_string).collect();
     let sentence = format!("permitted by {}", listed(&policies));
     told.steps.push(Step { policies, ..Step::new("connect", true, sentence) });
     match (&rules.inspection, message) {
-        (Inspection::Raw, message) => {
+        (Inspection::Raw | Inspection::Recorded(_), message) => {
             let sentence = "nothing is inspected: all bytes pass as they are, in both directions";
             told.steps.push(Step::new("inspect", true, sentence));
             if let Some(bytes) = message {
@@ -216,7 +221,15 @@ pub fn explain(rules: &Rules, question: &Question, now: Now) -> Result<Explanati
                 told.decide(ACCEPTED, None, "the bytes pass uninspected");
             }
         }
-        (Inspection::Contract(_), None) => {}
+        (Inspection::Contract(_) | Inspection::Shadow(_), None) => {}
+        (Inspection::Shadow(contract), Some(bytes)) => {
+            let sentence = format!(
+                "{NOT_ENFORCED}: the bytes pass as they are; what {} would do is recorded, and follows",
+                contract.name()
+            );
+            told.steps.push(Step::new("inspect", true, sentence));
+            Rehearsal { rules, contract, now }.run(permit, &bytes, &mut told);
+        }
         (Inspection::Contract(contract), Some(bytes)) => {
             Rehearsal { rules, contract, now }.run(permit, &bytes, &mut told);
         }
@@ -229,8 +242,8 @@ const REFUSED: &str = "refused";
 const FORBIDDEN: &str = "forbidden";
 const INVALID: &str = "invalid";
 
-/// The peer that an operator supposes: one whose certificate would be believed.
-fn supposed(identity: Identity, now: Now) -> Arc<Peer> {
+/// The peer that an operator supposes: one whose certificate would be believed, and says this role.
+pub(crate) fn supposed(identity: Identity, role: Option<String>, now: Now) -> Arc<Peer> {
     let seconds = now.unix_ms.div_euclid(1000);
     let certificate = CertificateFacts {
         serial: "supposed".to_owned(),
@@ -240,7 +253,7 @@ fn supposed(identity: Identity, now: Now) -> Arc<Peer> {
         not_before: seconds,
         not_after: seconds + 3600,
     };
-    Arc::new(Peer::authenticated(identity, certificate))
+    Arc::new(Peer::authenticated(identity, certificate).supposing_role(role))
 }
 
 impl Explanation {
@@ -277,8 +290,9 @@ impl Rehearsal<'_> {
         let reader = permit.clone();
         let warrant = Warrant::Permit(permit);
         let contract = Arc::clone(self.contract);
-        let mut session =
-            Session::open(warrant, contract, &self.rules.limits, self.now).recording_cleared();
+        let mut session = Session::open(warrant, contract, &self.rules.limits, self.now)
+            .recording_cleared()
+            .counting_alone();
         let mut out = Outbox::default();
         session.receive(Side::Client, bytes, policy, self.now, &mut out);
         // Whole frames wait for an answer or for their rate; a part of one is judged as the last
@@ -289,7 +303,7 @@ impl Rehearsal<'_> {
             session.end(Side::Client, true, policy, self.now, &mut out);
         }
         self.read(&out.events, &reader, told);
-        told.service_sees = said(out.to_server.as_slice());
+        told.service_sees = discreet(&session, Side::Client, out.to_server.as_slice());
         if waits {
             told.steps.push(Step::new(
                 "limit",
@@ -305,18 +319,11 @@ impl Rehearsal<'_> {
             let words = "the peer is not read any more; answers that are due are delivered";
             told.ends = Some(words.to_owned());
         }
-        self.listen(&mut session, &mut out, waits);
-        told.peer_hears = said(out.to_client.as_slice());
-    }
-
-    /// Answers to refused requests keep their place behind answers of the service, of which none
-    /// comes here: letting their time pass brings them out.
-    fn listen(&self, session: &mut Session, out: &mut Outbox, waits: bool) {
-        let refused = out.events.iter().any(|event| event.event == EventKind::Rejected);
-        if out.end.is_none() && refused && !waits && session.in_flight() > 0 {
-            let late = self.now.after(self.rules.limits.session_lifetime);
-            session.tick(Some(&self.rules.policy), late, out);
-        }
+        // Answers to refused requests keep their place behind those of the service, of which none
+        // comes here.
+        let mut hears = out.to_client.as_slice().to_vec();
+        hears.extend(session.answers_in_line());
+        told.peer_hears = discreet(&session, Side::Server, &hears);
     }
 
     fn read(&self, events: &[Event], permit: &Permit, told: &mut Explanation) {
@@ -428,6 +435,15 @@ fn listed(names: &[String]) -> String {
 /// Texts of a message as an operator may read them.
 fn harmless(texts: &[String]) -> Vec<String> {
     texts.iter().map(|text| shown(text.as_bytes())).collect()
+}
+
+/// Bytes that pass, unless what that side says may hold secrets.
+fn discreet(session: &Session, side: Side, bytes: &[u8]) -> Option<String> {
+    if session.has_secrets(side) && !bytes.is_empty() {
+        let size = bytes.len();
+        return Some(format!("{size} bytes, not shown: the contract declares secrets"));
+    }
+    said(bytes)
 }
 
 fn said(bytes: &[u8]) -> Option<String> {

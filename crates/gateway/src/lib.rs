@@ -4,6 +4,7 @@ pub mod admin;
 pub mod alarms;
 pub mod audit;
 pub mod ca;
+pub mod capture;
 pub mod check;
 pub mod cli;
 pub mod config;

@@ -53,6 +53,8 @@ pub struct Metrics {
     refused: Counters,
     messages: Counters,
     messages_refused: Counters,
+    messages_tried: Counters,
+    shadow_lost: Counters,
     bytes: Counters,
     events: Counters,
     alarms: Counter,
@@ -91,6 +93,17 @@ impl Metrics {
             "segwan_messages_refused",
             "Messages turned away, by service, who said them, class and reason",
             &metrics.messages_refused,
+        );
+        counts(
+            "segwan_messages_would_refuse",
+            "Messages that passed and that a contract in shadow mode would turn away, by service, \
+             who said them, class and reason",
+            &metrics.messages_tried,
+        );
+        counts(
+            "segwan_shadow_lost",
+            "Directions of connections that a contract in shadow mode looks at no more, by service",
+            &metrics.shadow_lost,
         );
         counts(
             "segwan_bytes",
@@ -136,14 +149,17 @@ impl Metrics {
                 self.turn_away(service, event.reason);
             }
             EventKind::Rejected => {
-                let labels = vec![
-                    ("service", service.to_owned()),
-                    ("direction", event.direction.unwrap_or_default().to_owned()),
-                    ("class", event.class.map_or("", Class::as_str).to_owned()),
-                    ("reason", reason.to_owned()),
-                ];
-                self.messages_refused.get_or_create(&labels).inc();
+                self.messages_refused.get_or_create(&by_message(service, event)).inc();
                 self.turn_away(service, event.reason);
+            }
+            EventKind::WouldReject => {
+                let mut labels = by_message(service, event);
+                labels.push(("mode", "shadow".to_owned()));
+                self.messages_tried.get_or_create(&labels).inc_by(event.count.unwrap_or(1));
+            }
+            EventKind::ShadowLost => {
+                let labels = vec![("service", service.to_owned())];
+                self.shadow_lost.get_or_create(&labels).inc_by(event.count.unwrap_or(1));
             }
             EventKind::Alarm => drop(self.alarms.inc()),
             EventKind::Started | EventKind::Stopped | EventKind::Cleared | EventKind::Admin => {}
@@ -254,6 +270,15 @@ fn size(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
+fn by_message(service: &str, event: &Event) -> Labels {
+    vec![
+        ("service", service.to_owned()),
+        ("direction", event.direction.unwrap_or_default().to_owned()),
+        ("class", event.class.map_or("", Class::as_str).to_owned()),
+        ("reason", event.reason.map_or("", Reason::as_str).to_owned()),
+    ]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -309,6 +334,11 @@ mod tests {
         rejected.direction = Some("client");
         metrics.observe(&rejected);
         metrics.observe(&rejected);
+        let tried = Event { event: EventKind::WouldReject, ..rejected };
+        metrics.observe(&tried);
+        metrics.observe(&Event { count: Some(90), ..tried });
+        metrics
+            .observe(&Event { service: "orders".to_owned(), ..Event::new(EventKind::ShadowLost) });
         let mut closed = event(EventKind::Closed, "stock", Reason::Closed);
         closed.totals = Some(Totals {
             bytes_to_server: 20,
@@ -329,6 +359,9 @@ mod tests {
             "segwan_connections_refused_total{service=\"orders\",reason=\"unknown_issuer\"} 1",
             "segwan_messages_refused_total{service=\"orders\",direction=\"client\",\
              class=\"invalid\",reason=\"grammar\"} 2",
+            "segwan_messages_would_refuse_total{service=\"orders\",direction=\"client\",\
+             class=\"invalid\",reason=\"grammar\",mode=\"shadow\"} 91",
+            "segwan_shadow_lost_total{service=\"orders\"} 1",
             "segwan_connections_ended_total{service=\"stock\",reason=\"closed\"} 1",
             "segwan_messages_total{service=\"stock\",direction=\"client\"} 2",
             "segwan_messages_total{service=\"stock\",direction=\"server\"} 1",
@@ -351,6 +384,8 @@ mod tests {
             listen: "127.0.0.1:7443".parse().unwrap(),
             to: "127.0.0.1:8000".to_owned(),
             contract: None,
+            recorded: false,
+            shadow: false,
             counts: Counts { accepted: 9, handshakes: 1, connections: 2, ..Counts::default() },
         };
         let agent = AgentStatus {

@@ -1,6 +1,6 @@
 //! `Recorder`: takes events from the data path without ever making it wait.
 
-use segwan_core::audit::Event;
+use segwan_core::audit::{Event, EventKind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 /// A full queue this old stops the gateway from letting anything in.
 const BLOCKED: Duration = Duration::from_secs(1);
+/// Most events of tried contracts that wait at once.
+const ASIDE: u64 = 1024;
 
 /// The sending end of the bounded queue of events.
 #[derive(Clone)]
@@ -23,6 +25,9 @@ pub(crate) struct Room {
     /// Milliseconds from the base, plus one, since the queue takes nothing; 0 while it does.
     full_since: AtomicU64,
     lost: AtomicU64,
+    /// Events of tried contracts that wait, and those that found no room.
+    aside: AtomicU64,
+    untold: AtomicU64,
 }
 
 impl Recorder {
@@ -30,8 +35,14 @@ impl Recorder {
     #[must_use]
     pub fn new(size: usize) -> (Self, Receiver<Event>) {
         let (queue, events) = sync_channel(size);
-        let room =
-            Room { base: Instant::now(), full_since: AtomicU64::new(0), lost: AtomicU64::new(0) };
+        let none = || AtomicU64::new(0);
+        let room = Room {
+            base: Instant::now(),
+            full_since: none(),
+            lost: none(),
+            aside: none(),
+            untold: none(),
+        };
         (Self { queue, room: Arc::new(room) }, events)
     }
 
@@ -41,6 +52,17 @@ impl Recorder {
         match self.queue.try_send(event) {
             Ok(()) => self.room.made(),
             Err(_) => self.room.missed(),
+        }
+    }
+
+    /// Puts `event` on the record if that keeps most of its room for what does decide something:
+    /// what a tried contract has to say blocks nothing. If not, it is counted.
+    pub(crate) fn record_aside(&self, event: Event) {
+        let room = &self.room;
+        let free = room.aside.fetch_add(1, Ordering::Relaxed) < ASIDE;
+        if !free || self.queue.try_send(event).is_err() {
+            room.aside.fetch_sub(1, Ordering::Relaxed);
+            room.untold.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -72,6 +94,18 @@ impl Room {
         self.lost.swap(0, Ordering::Relaxed)
     }
 
+    /// An event was taken out of the queue.
+    pub(crate) fn took(&self, event: &Event) {
+        if matches!(event.event, EventKind::WouldReject | EventKind::ShadowLost) {
+            self.aside.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Events of tried contracts that found no room since this was last asked.
+    pub(crate) fn take_untold(&self) -> u64 {
+        self.untold.swap(0, Ordering::Relaxed)
+    }
+
     fn missed(&self) {
         self.lost.fetch_add(1, Ordering::Relaxed);
         let _ =
@@ -86,7 +120,6 @@ impl Room {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use segwan_core::audit::EventKind;
 
     /// A queue that has been full for longer than is borne.
     fn full() -> (Recorder, Receiver<Event>) {
@@ -117,5 +150,28 @@ mod tests {
         recorder.record(Event::new(EventKind::Cleared));
         std::thread::park_timeout(BLOCKED + Duration::from_millis(100));
         assert!(recorder.blocked());
+    }
+
+    // TRAP-24, ADV-45
+    #[test]
+    fn what_a_tried_contract_says_leaves_room_and_blocks_nothing() {
+        let (recorder, events) = Recorder::new(usize::try_from(2 * ASIDE).unwrap());
+        for _ in 0..3 * ASIDE {
+            recorder.record_aside(Event::new(EventKind::WouldReject));
+        }
+        assert_eq!(recorder.room().take_untold(), 2 * ASIDE);
+        for _ in 0..ASIDE {
+            recorder.record(Event::new(EventKind::Closed));
+        }
+        assert_eq!(recorder.room().take_lost(), 0);
+        let waiting: Vec<_> = events.try_iter().inspect(|e| recorder.room().took(e)).collect();
+        assert_eq!(waiting.len() as u64, 2 * ASIDE);
+        recorder.record_aside(Event::new(EventKind::WouldReject));
+        assert_eq!(events.try_iter().count(), 1);
+        // A queue that is full is nothing that it blocks.
+        let (recorder, _events) = Recorder::new(0);
+        recorder.record_aside(Event::new(EventKind::WouldReject));
+        std::thread::park_timeout(BLOCKED + Duration::from_millis(100));
+        assert!(!recorder.blocked());
     }
 }

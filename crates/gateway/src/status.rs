@@ -104,6 +104,8 @@ fn table(gate: GateStatus, refused: BTreeMap<String, u64>) -> TableStatus {
         listen: gate.listen.to_string(),
         to: gate.to,
         contract: gate.contract,
+        recorded: gate.recorded,
+        shadow: gate.shadow,
         accepted: counts.accepted,
         handshakes: counts.handshakes,
         connections: counts.connections,
@@ -179,6 +181,12 @@ pub struct TableStatus {
     pub to: String,
     /// Name of the contract; none: uninspected.
     pub contract: Option<String>,
+    /// Whether what passes is recorded.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recorded: bool,
+    /// The contract is tried, and not enforced.
+    #[serde(default)]
+    pub shadow: bool,
     /// Connections accepted since the start.
     pub accepted: u64,
     /// Handshakes in progress.

@@ -66,7 +66,14 @@ fn updated(page: &str) -> String {
 #[test]
 fn every_metric_stands_in_its_page() {
     let metrics = Metrics::for_services(["calculator".to_owned()]);
-    for kind in [EventKind::Closed, EventKind::Refused, EventKind::Rejected, EventKind::Alarm] {
+    for kind in [
+        EventKind::Closed,
+        EventKind::Refused,
+        EventKind::Rejected,
+        EventKind::WouldReject,
+        EventKind::ShadowLost,
+        EventKind::Alarm,
+    ] {
         let mut event = Event::new(kind);
         event.service = "calculator".to_owned();
         event.reason = Some(Reason::Grammar);
@@ -80,6 +87,8 @@ fn every_metric_stands_in_its_page() {
         listen: ([127, 0, 0, 1], 7443).into(),
         to: "127.0.0.1:8000".to_owned(),
         contract: None,
+        recorded: false,
+        shadow: false,
         counts: Counts::default(),
     };
     let identity = segwan::agent::AgentStatus {

@@ -40,7 +40,10 @@ impl Teller {
             EventKind::Closed | EventKind::Cleared => {
                 tracing::debug!(reason, peer, service, connection, "{kind}: {sentence}");
             }
-            EventKind::Refused | EventKind::Rejected => {
+            EventKind::Refused
+            | EventKind::Rejected
+            | EventKind::WouldReject
+            | EventKind::ShadowLost => {
                 let Some(suppressed) = self.turn(service, event.reason, now) else { return };
                 if event.alarm {
                     tracing::error!(reason, peer, service, suppressed, "{kind}: {sentence}");

@@ -18,6 +18,8 @@ Examples:
       the newest events
   segwan audit show --reason policy_denied --peer app
       whom no policy permitted what
+  segwan audit show --json --service orders | jq .sentence
+      the lines themselves, for programs
 
 A chain that was cut at its end still holds: keep the last number and hash that `verify` prints
 where the gateway cannot write, and compare.";
@@ -59,6 +61,9 @@ struct Show {
     /// Only the last so many of them
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     last: Option<u32>,
+    /// Print the lines of the log as they are
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs the command.
@@ -119,7 +124,7 @@ fn failed(broken: &Broken) -> Failure {
 
 impl Show {
     fn run(&self, directory: &Path, global: &Global) -> Result<Exit, Failure> {
-        let mut last: VecDeque<Value> = VecDeque::new();
+        let mut last: VecDeque<String> = VecDeque::new();
         let most = self.last.map(|last| last as usize);
         for path in list(directory).map_err(|broken| failed(&broken))? {
             let unreadable = |error: std::io::Error| {
@@ -133,18 +138,22 @@ impl Show {
                 if !self.wants(&event) {
                     continue;
                 }
+                let said = match self.json {
+                    true => String::from_utf8_lossy(&line).trim_end().to_owned(),
+                    false => told(&event, &global.report),
+                };
                 let Some(most) = most else {
-                    global.report.line(format_args!("{}", told(&event, &global.report)));
+                    global.report.line(format_args!("{said}"));
                     continue;
                 };
                 if last.len() == most {
                     last.pop_front();
                 }
-                last.push_back(event);
+                last.push_back(said);
             }
         }
-        for event in &last {
-            global.report.line(format_args!("{}", told(event, &global.report)));
+        for said in &last {
+            global.report.line(format_args!("{said}"));
         }
         Ok(Exit::Done)
     }
@@ -243,6 +252,6 @@ mod tests {
     }
 
     fn none_of() -> Show {
-        Show { directory: None, reason: None, peer: None, service: None, last: None }
+        Show { directory: None, reason: None, peer: None, service: None, last: None, json: false }
     }
 }

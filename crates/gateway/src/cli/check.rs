@@ -4,7 +4,7 @@
 use super::report::Look;
 use super::{Exit, Failure, Global};
 use crate::config::{AuthorityConfig, Client, Config, IdentitySource, Service};
-use crate::gateway::Inspection;
+use crate::gateway::{Inspection, NOT_ENFORCED};
 use segwan_core::contract::units;
 use segwan_core::finding::Finding;
 use segwan_core::identity::Identity;
@@ -152,7 +152,12 @@ fn client_rows(client: &Client) -> Vec<(&'static str, String)> {
 }
 
 fn contract(inspection: &Inspection) -> String {
-    inspection.contract().map_or_else(|| "uninspected".to_owned(), |c| c.name().to_owned())
+    match inspection {
+        Inspection::Raw => "uninspected".to_owned(),
+        Inspection::Recorded(_) => "uninspected, recorded".to_owned(),
+        Inspection::Contract(contract) => contract.name().to_owned(),
+        Inspection::Shadow(contract) => format!("{} ({NOT_ENFORCED})", contract.name()),
+    }
 }
 
 fn lines(identities: &[Identity]) -> String {
@@ -190,6 +195,8 @@ fn as_json(config: Option<&Config>, findings: &[Finding]) -> Value {
             "listen": service.listen,
             "upstream": service.upstream.to_string(),
             "contract": name(&service.inspection),
+            "recorded": service.inspection.capture().is_some(),
+            "shadow": service.inspection.is_shadow(),
             "allow": texts(&service.allow),
             "policies": policies,
             "tls_min": service.tls.as_str(),
@@ -203,6 +210,7 @@ fn as_json(config: Option<&Config>, findings: &[Finding]) -> Value {
             "connect": client.connect,
             "peer": texts(client.peer.identities()),
             "contract": name(&client.inspection),
+            "shadow": client.inspection.is_shadow(),
             "tls_min": client.tls.as_str(),
             "identity": source(&client.identity),
         })

@@ -44,6 +44,9 @@ pub struct Args {
     /// Who is supposed to connect: a name in the trust domain, or an identity (`spiffe://…`, `dns:…`)
     #[arg(long, value_name = "ID")]
     peer: String,
+    /// The role that its certificate would say, where the contract reads roles
+    #[arg(long, value_name = "ROLE")]
+    role: Option<String>,
     /// What it says: a file, or `-` for standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["text", "hex"])]
     message: Option<PathBuf>,
@@ -111,7 +114,8 @@ impl Args {
     fn question(&self, domain: &TrustDomain, message: Option<&[u8]>) -> Result<Question, Failure> {
         let peer = identity(&self.peer, domain).map_err(failed)?;
         let address = Some(self.address);
-        Ok(Question { address, ..Question::new(&self.service, &peer, message) })
+        let role = self.role.clone();
+        Ok(Question { address, role, ..Question::new(&self.service, &peer, message) })
     }
 
     fn domain(&self, configured: Option<TrustDomain>) -> Result<TrustDomain, Failure> {
@@ -168,7 +172,7 @@ impl Args {
         }
         let domain = self.domain(None)?;
         let inspection = match &self.contract {
-            Some(file) if file.as_os_str() != "raw" => Inspection::Contract(load_contract(file)?.0),
+            Some(file) if file.as_os_str() != "raw" => Inspection::by(load_contract(file)?.0),
             _ => Inspection::Raw,
         };
         let allow: Result<Vec<_>, _> =
@@ -193,7 +197,8 @@ fn compile(
 ) -> Result<Arc<Policy>, Failure> {
     let actions = inspection.contract().map(|contract| contract.actions()).unwrap_or_default();
     let (policy, _) = Policy::compile(service, &actions, allow, sources)?;
-    Ok(Arc::new(policy))
+    let role = inspection.contract().and_then(|contract| contract.role());
+    Ok(Arc::new(policy.with_roles(role)))
 }
 
 fn source(file: &Path) -> Result<PolicySource, Failure> {

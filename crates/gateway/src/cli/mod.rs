@@ -15,6 +15,7 @@ pub mod contract;
 pub mod demo;
 pub mod explain;
 pub mod join;
+pub mod policy;
 pub mod revoke;
 pub mod serve;
 pub mod status;
@@ -83,6 +84,7 @@ enum Command {
     Explain(explain::Args),
     Check(check::Args),
     Contract(contract::Args),
+    Policy(policy::Args),
     Token(token::Args),
     Revoke(revoke::Args),
     Revocations(revoke::Revocations),
@@ -163,6 +165,7 @@ fn run(command: Command, global: &Global) -> Result<Exit, Failure> {
         Command::Explain(args) => explain::run(&args, global),
         Command::Check(args) => check::run(args, global),
         Command::Contract(args) => contract::run(args, global),
+        Command::Policy(args) => policy::run(&args, global),
         Command::Token(args) => token::run(args, global),
         Command::Revoke(args) => revoke::run(args, global),
         Command::Revocations(args) => revoke::revocations(&args, global),

@@ -4,11 +4,12 @@
 
 use super::report::Look;
 use super::{Exit, Failure, Global, runtime};
+use crate::capture::Capture;
 use crate::config::{
     AuthorityConfig, Config, CustodyConfig, DEFAULT_TRUST_DOMAIN, IdentitySource, Service,
-    contract, default_threads,
+    TrustFiles, contract, default_threads,
 };
-use crate::gateway::{Inspection, Upstream};
+use crate::gateway::{Inspection, NOT_ENFORCED, Upstream};
 use crate::process::{Process, Signals, TOKEN_LIFETIME};
 use segwan::TlsFloor;
 use segwan_core::identity::{Identity, IdentityError, TrustDomain};
@@ -57,6 +58,9 @@ pub struct Args {
     /// What may be said: a contract file, or `raw` for a service that is not inspected
     #[arg(long, value_name = "FILE|raw", required_unless_present = "config")]
     contract: Option<PathBuf>,
+    /// Record what passes, for `segwan contract learn`; beside `--contract raw` only
+    #[arg(long, conflicts_with = "config")]
+    record: bool,
     /// Somebody who may do everything: a name, or an identity; repeatable
     #[arg(long, value_name = "NAME")]
     allow: Vec<String>,
@@ -116,13 +120,13 @@ pub fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
     };
     runtime()?.block_on(async {
         let signals = Signals::listen()?;
-        let mut process = Process::start(state, config, Vec::new()).await?;
-        global.report.findings(process.warnings());
-        let tokens = process.take_tokens();
-        if let Err(failure) = tell(global, &process, &tokens) {
-            process.stop().await;
-            return Err(failure);
-        }
+        let told = |process: &mut Process| {
+            global.report.findings(process.warnings());
+            let tokens = process.take_tokens();
+            tell(global, process, &tokens)
+        };
+        let process = Process::start_telling(state, config, Vec::new(), told).await?;
+        global.report.line(format_args!("{}", global.report.style(Look::Good, "ready")));
         Ok(process.serve(signals).await)
     })
 }
@@ -162,7 +166,14 @@ impl Described {
         if args.advertise.len() > 4 {
             return Err(Failure::cannot_start("`--advertise` names at most 4 addresses"));
         }
-        let inspection = inspection(&contract, global)?;
+        let inspection = match inspection(&contract, global)? {
+            Inspection::Raw if args.record => Inspection::Recorded(Capture::masking(Vec::new())),
+            Inspection::Contract(_) if args.record => {
+                return Err(Failure::cannot_start("`--record` has no meaning beside a contract")
+                    .hint("`--contract raw` records what is not inspected"));
+            }
+            inspection => inspection,
+        };
         let policies = args.policy.iter().map(|file| policy(file)).collect::<Result<_, _>>()?;
         Ok(Self { args, name, to, listen, inspection, policies })
     }
@@ -172,7 +183,8 @@ impl Described {
         let Self { args, name, to, listen, inspection, policies } = self;
         let files = match (args.cert, args.key, args.roots) {
             (Some(chain), Some(key), Some(roots)) => {
-                Some(IdentitySource::Files { chain, key, roots, crls: Vec::new() })
+                let trust = TrustFiles { roots, ..TrustFiles::default() };
+                Some(IdentitySource::Files { chain, key, trust, mapping: None })
             }
             _ => None,
         };
@@ -211,8 +223,10 @@ impl Described {
             threads: args.threads.map_or_else(default_threads, usize::from),
             admin: args.admin,
             trust_domain,
+            caution: segwan::Caution::default(),
             authority,
             drain_timeout: service.limits.drain_timeout,
+            foreign: Vec::new(),
             services: vec![service],
             clients: Vec::new(),
         })
@@ -248,7 +262,7 @@ pub(super) fn inspection(file: &Path, global: &Global) -> Result<Inspection, Fai
     }
     let (contract, warnings) = contract::load_contract(file)?;
     global.report.findings(&warnings);
-    Ok(Inspection::Contract(contract))
+    Ok(Inspection::by(contract))
 }
 
 fn policy(file: &Path) -> Result<PolicySource, Failure> {
@@ -270,7 +284,14 @@ fn tell(global: &Global, process: &Process, tokens: &[Token]) -> Result<(), Fail
     let running = process.running();
     for gate in running.gateway.status(0) {
         let inspected = match &gate.contract {
+            Some(contract) if gate.shadow => {
+                let tried = report.style(Look::Warning, NOT_ENFORCED);
+                format!("contract {contract} ({tried})")
+            }
             Some(contract) => format!("contract {contract}"),
+            None if gate.recorded => {
+                report.style(Look::Warning, "uninspected, recorded").to_string()
+            }
             None => report.style(Look::Warning, "uninspected").to_string(),
         };
         let name = report.style(Look::Bold, format!("{} {}", gate.mode, gate.name));
@@ -303,6 +324,5 @@ fn tell(global: &Global, process: &Process, tokens: &[Token]) -> Result<(), Fail
             }
         }
     }
-    report.line(format_args!("{}", report.style(Look::Good, "ready")));
     Ok(())
 }

@@ -5,6 +5,7 @@ use super::report::{Look, Report};
 use super::{Exit, Failure, Global};
 use crate::admin::{client, wire};
 use crate::alarms::Raised;
+use crate::gateway::NOT_ENFORCED;
 use crate::status::when::{distance, instant};
 use crate::status::{AuthorityStatus, IdentityStatus, PeerStatus, Status, TableStatus};
 use std::path::Path;
@@ -136,7 +137,9 @@ fn show_peers(report: &Report, peers: &[(&TableStatus, &PeerStatus)], now_ms: i6
 
 fn contract(table: &TableStatus) -> Cell {
     match &table.contract {
+        Some(contract) if table.shadow => (Look::Warning, format!("{contract} ({NOT_ENFORCED})")),
         Some(contract) => plain(contract),
+        None if table.recorded => (Look::Warning, "uninspected, recorded".to_owned()),
         None => (Look::Warning, "uninspected".to_owned()),
     }
 }
@@ -294,6 +297,8 @@ mod tests {
             listen: String::new(),
             to: String::new(),
             contract: None,
+            recorded: false,
+            shadow: false,
             accepted: 0,
             handshakes: 2,
             connections: 5,
@@ -302,6 +307,8 @@ mod tests {
         };
         assert_eq!(refused(&table).1, "0");
         assert_eq!(contract(&table), (Look::Warning, "uninspected".to_owned()));
+        let tried = TableStatus { contract: Some("o/1".to_owned()), shadow: true, ..table.clone() };
+        assert_eq!(contract(&tried), (Look::Warning, "o/1 (shadow, not enforced)".to_owned()));
         assert_eq!(open(&table), "5 +2 arriving");
         table.refused = BTreeMap::from([("charset".to_owned(), 1), ("schema".to_owned(), 7)]);
         assert_eq!(refused(&table).1, "schema 7, charset 1");

@@ -3,17 +3,18 @@
 use super::account::Account;
 use super::end::{End, Leave};
 use super::live::{Arriving, Established, Live, Order, unix_ms};
-use super::relay::{Checked, Early, Passage, Relay};
+use super::relay::{Checked, Early, Passage, Raw, Relay};
+use super::shadow::Tap;
 use super::upstream::{Socket, dial_any};
-use super::{Gate, Mode};
+use super::{Gate, Inspection, Mode};
 use segwan::{Acceptor, Connector, HandshakeError, Secured};
-use segwan_core::audit::Totals;
+use segwan_core::audit::{Event, EventKind, Totals};
 use segwan_core::contract::Side;
 use segwan_core::identity::Peer;
 use segwan_core::now::Now;
 use segwan_core::policy::{ConnectionFacts, Denial, Permit, Policy};
 use segwan_core::rejection::Reason;
-use segwan_core::session::{Session, Warrant};
+use segwan_core::session::{Session, Shadow, Warrant};
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
@@ -27,9 +28,12 @@ use tokio::time::timeout;
 pub(super) async fn serve(gate: Arc<Gate>, stream: TcpStream, arriving: Arriving) {
     // What is needed until both ends stand is boxed: a connection at work does not carry it.
     let Some(opened) = Box::pin(open(gate.clone(), stream, arriving)).await else { return };
-    let Opened { account, slot, client, server, passage, early, trust_ends } = opened;
+    let Opened { account, slot, client, server, passage, tap, early, trust_ends } = opened;
 
     let mut relay = Relay::new(client, server, passage, &gate.limits, &account, trust_ends);
+    if let Some(tap) = tap {
+        relay = relay.tapped(tap);
+    }
     let outcome = relay.run(early).await;
     slot.over();
 
@@ -51,6 +55,7 @@ struct Opened {
     client: End,
     server: End,
     passage: Passage,
+    tap: Option<Box<Tap>>,
     early: Early,
     trust_ends: Instant,
 }
@@ -124,7 +129,8 @@ async fn protect(
         }
     };
     account.admit();
-    if let Some(seen) = &gate.seen {
+    // The Authority knows of its own certificates alone.
+    if let Some(seen) = gate.seen.as_ref().filter(|_| !peer.identity().is_foreign()) {
         seen.saw(peer.certificate(), live.address.ip());
     }
 
@@ -138,10 +144,10 @@ async fn protect(
             return None;
         }
     };
-    let passage = gate.passage(Warrant::Permit(permit), Some(policy));
+    let (passage, tap) = gate.passage(Warrant::Permit(permit), Some(policy), &account);
     let early = Early { side: Side::Client, plain: early, closed };
     let trust_ends = trust_ends(gate, &peer);
-    Some(Opened { account, slot, client, server, passage, early, trust_ends })
+    Some(Opened { account, slot, client, server, passage, tap, early, trust_ends })
 }
 
 /// Whether the peer may connect: decided after every handshake, outside of TLS (F8).
@@ -198,10 +204,10 @@ async fn reach(
     account.admit();
     let client = End::new(Socket::Tcp(stream), None);
     let server = End::new(Socket::Tcp(far), Some(Box::new(records)));
-    let passage = gate.passage(Warrant::NotJudged, None);
+    let (passage, tap) = gate.passage(Warrant::NotJudged, None, &account);
     let early = Early { side: Side::Server, plain: early, closed };
     let trust_ends = trust_ends(gate, &peer);
-    Some(Opened { account, slot, client, server, passage, early, trust_ends })
+    Some(Opened { account, slot, client, server, passage, tap, early, trust_ends })
 }
 
 async fn far_side(
@@ -244,13 +250,30 @@ impl Gate {
     }
 
     /// What lies between the two ends of a connection that was let in.
-    fn passage(&self, warrant: Warrant, policy: Option<&Arc<Policy>>) -> Passage {
-        let Some(contract) = self.inspection.contract() else {
-            return Passage::Raw(Totals::default());
+    fn passage(
+        &self,
+        warrant: Warrant,
+        policy: Option<&Arc<Policy>>,
+        account: &Account,
+    ) -> (Passage, Option<Box<Tap>>) {
+        let contract = match &self.inspection {
+            Inspection::Contract(contract) => contract,
+            Inspection::Raw | Inspection::Recorded(_) => {
+                return (Passage::Raw(Raw::new(self.inspection.capture())), None);
+            }
+            Inspection::Shadow(contract) => {
+                let tap = self.desk.as_ref().map(|desk| {
+                    let shadow = Shadow::open(warrant, contract.clone(), &self.limits, now());
+                    let whose = account.event(EventKind::WouldReject);
+                    let whose = Event { contract: Some(contract.name().to_owned()), ..whose };
+                    Box::new(desk.tap(shadow, policy.cloned(), whose, self.recorder.clone()))
+                });
+                return (Passage::Raw(Raw::new(None)), tap);
+            }
         };
         let session = Session::open(warrant, contract.clone(), &self.limits, now());
         let session = if self.record_cleared { session.recording_cleared() } else { session };
-        Passage::Checked(Box::new(Checked::new(session, policy.cloned())))
+        (Passage::Checked(Box::new(Checked::new(session, policy.cloned()))), None)
     }
 }
 
@@ -269,7 +292,7 @@ async fn unless_ordered<T>(live: &Live, work: impl Future<Output = T>) -> Result
 
 /// Why the peer is not believed any more, by the trust that is in force now.
 fn withdrawn(gate: &Gate, peer: &Peer) -> Option<(Reason, String)> {
-    gate.trust.judge_again(peer.certificate(), unix_ms() / 1000)
+    gate.trust.judge_again(peer, unix_ms() / 1000)
 }
 
 /// Why a connection ends that was told to before the service was reached.
@@ -291,9 +314,8 @@ fn ordered(order: Order) -> HandshakeError {
 /// When trust in a certificate of either side ends, by the monotonic clock.
 fn trust_ends(gate: &Gate, peer: &Peer) -> Instant {
     let not_after = peer.certificate().not_after.min(gate.credentials.not_after());
-    let left = not_after.saturating_mul(1000).saturating_sub(unix_ms()).max(0);
-    let left = Duration::from_millis(left.unsigned_abs()).min(gate.limits.session_lifetime * 2);
-    Instant::now() + left
+    let now = now();
+    now.instant + now.until_over(not_after).min(gate.limits.session_lifetime * 2)
 }
 
 /// Lets the coming drop send a reset.

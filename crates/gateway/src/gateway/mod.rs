@@ -9,8 +9,10 @@ mod end;
 mod listener;
 mod live;
 mod relay;
+mod shadow;
 mod upstream;
 
+use crate::capture::Capture;
 use crate::record::Recorder;
 use live::{Examined, Order, Registry};
 use segwan::agent::Sightings;
@@ -18,6 +20,7 @@ use segwan::{Acceptor, Connector, Credentials, Expected, TlsFloor, Trust};
 use segwan_core::contract::Contract;
 use segwan_core::limits::Limits;
 use segwan_core::policy::Policy;
+use shadow::Desk;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -33,20 +36,48 @@ pub use upstream::{Upstream, UpstreamError};
 pub enum Inspection {
     /// Nothing: bytes pass as they are.
     Raw,
+    /// Nothing, and what passes is recorded for a contract to be drafted from it.
+    Recorded(Arc<Capture>),
     /// Every message, in both directions.
     Contract(Arc<Contract>),
+    /// Bytes pass as they are; a copy of every message is judged, for the record.
+    Shadow(Arc<Contract>),
 }
 
 impl Inspection {
-    /// The contract that messages meet; none where nothing is looked at.
+    /// What binding this contract means: its `mode` decides.
+    #[must_use]
+    pub fn by(contract: Arc<Contract>) -> Self {
+        if contract.is_shadow() { Self::Shadow(contract) } else { Self::Contract(contract) }
+    }
+
+    /// The contract that messages are judged by, enforced or not; none where nothing is looked at.
     #[must_use]
     pub fn contract(&self) -> Option<&Arc<Contract>> {
         match self {
-            Self::Raw => None,
-            Self::Contract(contract) => Some(contract),
+            Self::Raw | Self::Recorded(_) => None,
+            Self::Contract(contract) | Self::Shadow(contract) => Some(contract),
         }
     }
+
+    /// Where what passes is recorded, if it is.
+    #[must_use]
+    pub fn capture(&self) -> Option<&Arc<Capture>> {
+        match self {
+            Self::Recorded(capture) => Some(capture),
+            Self::Raw | Self::Contract(_) | Self::Shadow(_) => None,
+        }
+    }
+
+    /// Whether it is only tried.
+    #[must_use]
+    pub fn is_shadow(&self) -> bool {
+        matches!(self, Self::Shadow(_))
+    }
 }
+
+/// What is said beside the name of a contract that is only tried.
+pub const NOT_ENFORCED: &str = "shadow, not enforced";
 
 /// A protected service: TLS and an identity outside, a plain service behind.
 pub struct ServicePlan {
@@ -108,6 +139,8 @@ struct Gate {
     seen: Option<Arc<Sightings>>,
     registry: Arc<Registry>,
     recorder: Recorder,
+    /// Where copies of what is said are looked at, if the contract is only tried.
+    desk: Option<Desk>,
 }
 
 /// What a look at live connections found.
@@ -134,6 +167,8 @@ pub struct Gateway {
     accepting: CancellationToken,
     running: CancellationToken,
     threads: Vec<JoinHandle<()>>,
+    /// The one that looks at copies.
+    judge: Option<JoinHandle<()>>,
 }
 
 /// One table, as `segwan status` shows it.
@@ -149,6 +184,10 @@ pub struct GateStatus {
     pub to: String,
     /// Name of the contract; none for `contract = "raw"`.
     pub contract: Option<String>,
+    /// Whether what passes is recorded.
+    pub recorded: bool,
+    /// The contract is tried, and not enforced.
+    pub shadow: bool,
     /// Its numbers.
     pub counts: Counts,
 }
@@ -166,16 +205,25 @@ impl Gateway {
     ) -> io::Result<Self> {
         let threads = threads.max(1);
         let share = descriptors() / (services.len() + clients.len()).max(1);
+        let tried = services.iter().map(|plan| &plan.inspection);
+        let mut tried = tried.chain(clients.iter().map(|plan| &plan.inspection));
+        let (desk, judge) = if tried.any(Inspection::is_shadow) {
+            let (desk, judge) = Desk::start()?;
+            (Some(desk), Some(judge))
+        } else {
+            (None, None)
+        };
+        let office = Office { recorder, desk: desk.as_ref(), share };
         let mut gates = Vec::new();
         let mut sockets = Vec::new();
         for plan in services {
             let (listeners, address) = bind(&plan.name, plan.listen, threads)?;
-            gates.push((Arc::new(Gate::service(plan, recorder, share)?), address));
+            gates.push((Arc::new(Gate::service(plan, office)?), address));
             sockets.push(listeners);
         }
         for plan in clients {
             let (listeners, address) = bind(&plan.name, plan.listen, threads)?;
-            gates.push((Arc::new(Gate::client(plan, recorder, share)?), address));
+            gates.push((Arc::new(Gate::client(plan, office)?), address));
             sockets.push(listeners);
         }
         let mut gateway = Self {
@@ -183,6 +231,7 @@ impl Gateway {
             accepting: CancellationToken::new(),
             running: CancellationToken::new(),
             threads: Vec::new(),
+            judge,
         };
         for number in 0..threads {
             let mine = sockets.iter_mut().filter_map(Vec::pop);
@@ -212,6 +261,8 @@ impl Gateway {
                 listen: *address,
                 to,
                 contract: gate.inspection.contract().map(|contract| contract.name().to_owned()),
+                recorded: gate.inspection.capture().is_some(),
+                shadow: gate.inspection.is_shadow(),
                 counts: gate.registry.counts(list),
             }
         };
@@ -227,7 +278,7 @@ impl Gateway {
             if !Arc::ptr_eq(&gate.trust, trust) {
                 continue;
             }
-            let judge = |facts: &_| trust.judge_again(facts, live::unix_ms() / 1000);
+            let judge = |peer: &_| trust.judge_again(peer, live::unix_ms() / 1000);
             let Examined { examined, closed, failed } = gate.registry.sweep(judge).await;
             swept.examined += examined;
             swept.closed += closed;
@@ -305,7 +356,21 @@ impl Drop for Gateway {
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
+        // With the last desk the judge has all that there is to look at.
+        self.gates.clear();
+        if let Some(judge) = self.judge.take() {
+            let _ = judge.join();
+        }
     }
+}
+
+/// What all tables share.
+#[derive(Clone, Copy)]
+struct Office<'a> {
+    recorder: &'a Recorder,
+    desk: Option<&'a Desk>,
+    /// Most connections of one table.
+    share: usize,
 }
 
 impl Gate {
@@ -315,10 +380,10 @@ impl Gate {
         (over > 0).then(|| format!("the own certificate of `{}` ended {over} s ago", self.name))
     }
 
-    fn service(plan: ServicePlan, recorder: &Recorder, share: usize) -> io::Result<Self> {
+    fn service(plan: ServicePlan, office: Office<'_>) -> io::Result<Self> {
         let acceptor = Acceptor::new(plan.credentials.clone(), plan.trust.clone(), plan.tls)
             .map_err(io::Error::other)?;
-        let limits = within(plan.limits, share);
+        let limits = within(plan.limits, office.share);
         Ok(Self {
             name: plan.name,
             mode: Mode::Service { acceptor, upstream: plan.upstream, policy: plan.policy },
@@ -329,15 +394,16 @@ impl Gate {
             credentials: plan.credentials,
             trust: plan.trust,
             seen: plan.seen,
-            recorder: recorder.clone(),
+            recorder: office.recorder.clone(),
+            desk: office.desk.cloned(),
         })
     }
 
-    fn client(plan: ClientPlan, recorder: &Recorder, share: usize) -> io::Result<Self> {
+    fn client(plan: ClientPlan, office: Office<'_>) -> io::Result<Self> {
         let connector =
             Connector::new(plan.credentials.clone(), plan.trust.clone(), plan.expected, plan.tls)
                 .map_err(io::Error::other)?;
-        let limits = within(plan.limits, share);
+        let limits = within(plan.limits, office.share);
         Ok(Self {
             name: plan.name,
             mode: Mode::Client { connector, connect: plan.connect },
@@ -348,7 +414,8 @@ impl Gate {
             credentials: plan.credentials,
             trust: plan.trust,
             seen: None,
-            recorder: recorder.clone(),
+            recorder: office.recorder.clone(),
+            desk: office.desk.cloned(),
         })
     }
 }

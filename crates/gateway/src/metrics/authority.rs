@@ -1,10 +1,12 @@
 //! What the Authority of this process says in numbers, read from its store at each scrape.
 
 use super::{Counters, Gauges};
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use segwan_pki::authority::{Authority, AuthorityError};
+use segwan_pki::authority::{Authority, AuthorityError, Signing};
 use segwan_pki::certificate::Certificate;
+use std::sync::atomic::AtomicU64;
 
 /// Agents that were heard of within so long are counted, in milliseconds.
 const HEARD: i64 = 7 * 24 * 3_600_000;
@@ -32,6 +34,8 @@ pub struct AuthorityNumbers {
     pub read_only: bool,
     /// Lines of the ledger.
     pub ledger_size: i64,
+    /// Certificates signed since the start, and how long that took.
+    pub signing: Signing,
 }
 
 impl AuthorityNumbers {
@@ -62,6 +66,7 @@ impl AuthorityNumbers {
             bundle_agents: (current, agents.len() - current),
             read_only: authority.is_read_only(),
             ledger_size: authority.ledger_head().await?.0,
+            signing: authority.signing(),
         })
     }
 
@@ -123,5 +128,15 @@ impl AuthorityNumbers {
             revoked.get_or_create(&vec![("reason", reason.clone())]).inc_by(*count);
         }
         registry.register("segwan_revocations", "Certificates revoked, by reason", revoked);
+        let signed = Counter::<u64>::default();
+        signed.inc_by(self.signing.count);
+        registry.register("segwan_signatures", "Certificates signed since the start", signed);
+        let took = Counter::<f64, AtomicU64>::default();
+        took.inc_by(self.signing.took.as_secs_f64());
+        registry.register(
+            "segwan_signing_seconds",
+            "How long it took to sign and check certificates since the start",
+            took,
+        );
     }
 }

@@ -4,7 +4,7 @@
 //! not know whom to believe believes nobody (`trust.md` section 4, rule 7).
 
 use super::{Live, Registry, lock};
-use segwan_core::identity::CertificateFacts;
+use segwan_core::identity::Peer;
 use segwan_core::rejection::Reason;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -33,7 +33,7 @@ impl Registry {
     /// passes through them.
     pub(in crate::gateway) async fn sweep(
         &self,
-        judge: impl Fn(&CertificateFacts) -> Option<(Reason, String)>,
+        judge: impl Fn(&Peer) -> Option<(Reason, String)>,
     ) -> Examined {
         self.sweep_within(DEADLINE, judge).await
     }
@@ -41,7 +41,7 @@ impl Registry {
     pub(super) async fn sweep_within(
         &self,
         deadline: Duration,
-        judge: impl Fn(&CertificateFacts) -> Option<(Reason, String)>,
+        judge: impl Fn(&Peer) -> Option<(Reason, String)>,
     ) -> Examined {
         let began = Instant::now();
         let all = self.at_work();
@@ -81,11 +81,8 @@ impl Registry {
 
 impl Live {
     /// Judges the peer; whether this told it to end.
-    fn is_withdrawn_by(
-        &self,
-        judge: &impl Fn(&CertificateFacts) -> Option<(Reason, String)>,
-    ) -> bool {
-        let verdict = self.peer.get().and_then(|peer| judge(peer.certificate()));
+    fn is_withdrawn_by(&self, judge: &impl Fn(&Peer) -> Option<(Reason, String)>) -> bool {
+        let verdict = self.peer.get().and_then(|peer| judge(peer));
         verdict.is_some_and(|(reason, sentence)| self.withdraw(reason, sentence))
     }
 }

@@ -94,7 +94,8 @@ fn revoked() -> Option<(Reason, String)> {
 async fn a_sweep_ends_those_that_no_longer_hold_and_no_other() {
     let registry = many();
     let all = at_work(&registry, 1000);
-    let odd = |facts: &CertificateFacts| u64::from_str_radix(&facts.serial, 16).unwrap() % 2 == 1;
+    let serial = |peer: &Peer| u64::from_str_radix(&peer.certificate().serial, 16).unwrap();
+    let odd = |peer: &Peer| serial(peer) % 2 == 1;
     // They end as soon as they are told.
     let told: Vec<_> = all.iter().map(|slot| slot.live.clone()).collect();
     let ending = tokio::spawn(async move {
@@ -106,17 +107,17 @@ async fn a_sweep_ends_those_that_no_longer_hold_and_no_other() {
         }
         all
     });
-    let swept = registry.sweep(|facts| odd(facts).then(revoked).flatten()).await;
+    let swept = registry.sweep(|peer| odd(peer).then(revoked).flatten()).await;
     assert_eq!(swept, Examined { examined: 1000, closed: 500, failed: false });
     let all = ending.await.unwrap();
     for slot in &all {
         let told = slot.live.withdrawn();
-        assert_eq!(told.is_some(), odd(slot.live.peer.get().unwrap().certificate()));
+        assert_eq!(told.is_some(), odd(slot.live.peer.get().unwrap()));
         assert_eq!(told, told.is_some().then(revoked).flatten());
     }
     // Nobody is counted twice.
     assert_eq!(registry.sweep(|_| None).await.closed, 0);
-    assert_eq!(registry.sweep(|facts| odd(facts).then(revoked).flatten()).await.closed, 0);
+    assert_eq!(registry.sweep(|peer| odd(peer).then(revoked).flatten()).await.closed, 0);
 }
 
 #[tokio::test]
@@ -124,7 +125,8 @@ async fn a_sweep_that_fails_ends_every_connection() {
     let registry = many();
     let all = at_work(&registry, 300);
     all.iter().for_each(Established::over);
-    let swept = registry.sweep(|facts| if facts.serial == "7" { panic!("a fault") } else { None });
+    let swept = registry
+        .sweep(|peer| if peer.certificate().serial == "7" { panic!("a fault") } else { None });
     assert_eq!(swept.await, Examined { examined: 300, closed: 300, failed: true });
     let reason = |slot: &Established| slot.live.withdrawn().unwrap().0;
     assert!(all.iter().all(|slot| reason(slot) == Reason::TrustWithdrawn));

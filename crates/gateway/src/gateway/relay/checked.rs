@@ -43,6 +43,21 @@ impl Checked {
         self.session.tick(self.policy.as_deref(), now, out);
     }
 
+    /// Whether messages of the client wait until it has taken what it was answered.
+    pub(super) fn is_held_back(&self) -> bool {
+        self.session.is_held_back()
+    }
+
+    /// The client has taken everything.
+    pub(super) fn delivered(&mut self, now: Now, out: &mut Outbox) {
+        self.session.delivered(self.policy.as_deref(), now, out);
+    }
+
+    /// Whether what this side says may hold secrets.
+    pub(super) fn has_secrets(&self, side: Side) -> bool {
+        self.session.has_secrets(side)
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.session.deadline()
     }

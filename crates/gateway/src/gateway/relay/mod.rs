@@ -13,12 +13,15 @@ pub(super) use checked::Checked;
 use super::account::Account;
 use super::end::{End, Ended, Leave};
 use super::live::{Live, Order};
+use super::shadow::Tap;
+use crate::capture::{Capture, Tape};
 use segwan::tls::buffers::{Buffers, Space};
 use segwan_core::audit::Totals;
 use segwan_core::contract::Side;
 use segwan_core::limits::Limits;
 use segwan_core::rejection::Reason;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 use tokio::time::Sleep;
@@ -33,6 +36,8 @@ pub(super) struct Relay<'a> {
     client: End,
     server: End,
     passage: Passage,
+    /// Takes copies of what passes, where a contract is tried and nothing is inspected.
+    tap: Option<Box<Tap>>,
     limits: &'a Limits,
     live: &'a Live,
     account: &'a Account,
@@ -51,10 +56,22 @@ pub(super) struct Relay<'a> {
 
 /// What lies between the two ends.
 pub(super) enum Passage {
-    /// Bytes pass as they are; these have.
-    Raw(Totals),
+    /// Bytes pass as they are.
+    Raw(Raw),
     /// Every message is judged.
     Checked(Box<Checked>),
+}
+
+/// What passed uninspected, and its record if there is one.
+pub(super) struct Raw {
+    totals: Totals,
+    tape: Option<Tape>,
+}
+
+impl Raw {
+    pub(super) fn new(capture: Option<&Arc<Capture>>) -> Self {
+        Self { totals: Totals::default(), tape: capture.map(Capture::begin) }
+    }
 }
 
 /// How a relay ended.
@@ -99,6 +116,7 @@ impl<'a> Relay<'a> {
             client,
             server,
             passage,
+            tap: None,
             limits,
             live: account.live(),
             account,
@@ -109,6 +127,11 @@ impl<'a> Relay<'a> {
             armed: now,
             waker: None,
         }
+    }
+
+    /// Also hands copies of what passes to a contract that is tried.
+    pub(super) fn tapped(self, tap: Box<Tap>) -> Self {
+        Self { tap: Some(tap), ..self }
     }
 
     /// Runs until the end. `early` is what came together with the handshake.
@@ -132,7 +155,7 @@ impl<'a> Relay<'a> {
     /// What passed so far.
     pub(super) fn totals(&self) -> Totals {
         match &self.passage {
-            Passage::Raw(totals) => *totals,
+            Passage::Raw(raw) => raw.totals,
             Passage::Checked(checked) => checked.totals(),
         }
     }
@@ -243,10 +266,20 @@ impl<'a> Relay<'a> {
         if self.server.waiting() > 0 || self.server.is_finishing() {
             self.server.flush(cx);
         }
-        let moved =
-            self.carry(cx, Side::Client, buffers)? | self.carry(cx, Side::Server, buffers)?;
+        let held_back = self.client.waiting() == 0 && self.is_held_back();
+        if held_back {
+            self.judge(cx, &mut buffers.sealed, |checked, now, out| checked.delivered(now, out))?;
+        }
+        let moved = held_back
+            | self.carry(cx, Side::Client, buffers)?
+            | self.carry(cx, Side::Server, buffers)?;
         self.conclude()?;
         Ok(moved)
+    }
+
+    /// Whether messages of the client wait until it has taken what it was answered.
+    fn is_held_back(&self) -> bool {
+        matches!(&self.passage, Passage::Checked(checked) if checked.is_held_back())
     }
 
     fn check_trust(&self) -> Result<(), Outcome> {
@@ -269,12 +302,24 @@ impl<'a> Relay<'a> {
         if !said.is_empty() {
             self.pass(cx, side, said, sealed)?;
         }
+        if self.has_secrets(side) {
+            // The thread's buffers serve the next connection (contracts.md section 17).
+            plain.wipe();
+            incoming.get_mut(..size).unwrap_or_default().fill(0);
+        }
         plain.clear();
         if self.end(side).ended.is_some() {
             self.active = Instant::now();
             self.pass_end(cx, side, sealed)?;
         }
         Ok(true)
+    }
+
+    fn has_secrets(&self, side: Side) -> bool {
+        match &self.passage {
+            Passage::Raw(_) => self.tap.as_ref().is_some_and(|tap| tap.has_secrets(side)),
+            Passage::Checked(checked) => checked.has_secrets(side),
+        }
     }
 
     /// Bytes of one side go to the other: as they are, or as far as the session clears them.
@@ -288,11 +333,14 @@ impl<'a> Relay<'a> {
         self.begun = true;
         self.active = Instant::now();
         self.check_trust()?;
-        let Passage::Raw(totals) = &mut self.passage else {
+        let Passage::Raw(Raw { totals, tape }) = &mut self.passage else {
             return self.judge(cx, sealed, |checked, now, out| {
                 checked.receive(side, said, now, out);
             });
         };
+        if let Some(tape) = tape {
+            tape.said(side, said);
+        }
         match side {
             Side::Client => {
                 totals.bytes_to_server += said.len() as u64;
@@ -302,6 +350,9 @@ impl<'a> Relay<'a> {
                 totals.bytes_to_client += said.len() as u64;
                 self.client.send(cx, said, sealed);
             }
+        }
+        if let Some(tap) = &mut self.tap {
+            tap.said(side, said);
         }
         Ok(())
     }
@@ -314,13 +365,19 @@ impl<'a> Relay<'a> {
         sealed: &mut Space,
     ) -> Result<(), Outcome> {
         let ended = self.end(side).ended.clone();
-        match (&self.passage, ended) {
+        if let (Some(tap), Some(Ended::Clean | Ended::Truncated)) = (&mut self.tap, &ended) {
+            tap.ended(side, ended == Some(Ended::Clean));
+        }
+        match (&mut self.passage, ended) {
             (Passage::Checked(_), Some(how @ (Ended::Clean | Ended::Truncated))) => {
                 self.judge(cx, sealed, |checked, now, out| {
                     checked.end(side, how == Ended::Clean, now, out);
                 })
             }
-            (Passage::Raw(_), Some(Ended::Clean)) => {
+            (Passage::Raw(raw), Some(Ended::Clean)) => {
+                if let Some(tape) = &mut raw.tape {
+                    tape.ended(side);
+                }
                 self.end_mut(side.other()).finish(cx, sealed);
                 Ok(())
             }

@@ -1,7 +1,11 @@
-//! `segwan contract`: checks, tests and prints contracts, without a service.
+//! `segwan contract`: begins, drafts, checks, tests and prints contracts, without a service.
 
-use super::report::Look;
-use super::{Exit, Failure, Global};
+mod cost;
+mod learn;
+mod new;
+
+use crate::cli::report::Look;
+use crate::cli::{Exit, Failure, Global};
 use crate::config::contract::{load_contract, read_contract};
 use segwan_core::contract::Contract;
 use segwan_core::contract::test::{self, Outcome};
@@ -9,10 +13,11 @@ use segwan_core::policy::schema::cedar_schema;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Check, test and print contracts
+/// Begin, draft, check, test and print contracts
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
+  segwan contract new lines-json -o orders.toml
   segwan contract check orders.toml
   segwan contract test orders.toml
   segwan contract doc orders.toml > orders.md")]
@@ -23,10 +28,13 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    New(new::Args),
+    Learn(learn::Args),
     Check(CheckArgs),
     Test(TestArgs),
     Doc(DocArgs),
     Schema(SchemaArgs),
+    Cost(CostArgs),
 }
 
 /// Make every static check and run the tests
@@ -89,12 +97,27 @@ struct SchemaArgs {
     file: PathBuf,
 }
 
+/// Print what a message can cost at worst, step by step
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  segwan contract cost orders.toml
+
+A unit is about ten nanoseconds of one core. A message over 5,000,000 units does not load.")]
+struct CostArgs {
+    /// Contract file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
 /// Runs the command.
 ///
 /// # Errors
 /// If a contract is no contract.
 pub fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
     match args.command {
+        Command::New(args) => new::run(&args, global),
+        Command::Learn(args) => learn::run(&args, global),
         Command::Check(args) => check(&args, global),
         Command::Test(args) => run_tests(&args.files, global),
         Command::Doc(args) => {
@@ -105,6 +128,11 @@ pub fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
         Command::Schema(args) => {
             let contract = load(&args.file)?;
             global.report.text(&cedar_schema(&contract.actions()));
+            Ok(Exit::Done)
+        }
+        Command::Cost(args) => {
+            let contract = load(&args.file)?;
+            global.report.text(&cost::table(&contract.costs()));
             Ok(Exit::Done)
         }
     }
