@@ -71,5 +71,37 @@ class Inventory(unittest.TestCase):
         self.assertEqual({answer["count"] for answer in got}, {40})
 
 
+class Tried(unittest.TestCase):
+    """The same contract in shadow mode: the service answers everything, and the record says what it would not have."""
+
+    def test_a_bad_message_is_answered_and_is_on_record(self):
+        """Section 20, TRAP-24: class, reason and sample in the audit log; counted apart in the metrics."""
+        world = self.enterContext(World())
+        service = world.python_service(JSONL / "inventory_service.py")
+        tried = world.path / "tried.toml"
+        tried.write_text('mode = "shadow"\n' + (JSONL / "inventory.toml").read_text())
+        gateway = world.gateway(
+            "gateway", "inventory", "--to", f"127.0.0.1:{service}", "--listen", "127.0.0.1:0",
+            "--authority-listen", "127.0.0.1:0", "--contract", tried, "--policy", JSONL / "inventory.cedar")
+        self.assertIn("contract inventory/1 (shadow, not enforced)", gateway.program.output())
+        token = world.path / "display.token"
+        world.run("token", "new", "display", "--out", token, "--state", gateway.state)
+        node = world.join(token.read_text().strip(), "display")
+        answers = lines(node.port(), '{"id":1,"op":"put","part":"bolt-m4","count":-1}',
+                        '{"id":2,"op":"put","part":"bolt-m4","count":3}', '{"id":3,"op":"debug"}', '{"id":4,"op":"list"}')
+        answers = [json.loads(line) for line in answers.splitlines()]
+        self.assertEqual([answer["id"] for answer in answers], [1, 2, 3, 4])
+        self.assertEqual(answers[0], {"id": 1, "ok": True, "count": -1})
+        self.assertIn("environment", answers[2])
+        told = [gateway.event(event="would_reject", frame=frame) for frame in (1, 2, 3)]
+        self.assertEqual([(event["class"], event["reason"]) for event in told],
+                         [("invalid", "range"), ("denied", "policy_denied"), ("undeclared", "undeclared")])
+        self.assertEqual(told[0]["peer"], "spiffe://segwan.internal/display")
+        closed = gateway.event(event="closed")
+        self.assertEqual((closed["reason"], closed["totals"]["refused"]), ("closed", 0))
+        self.assertEqual(len([event for event in gateway.audit() if event["event"] in ("would_reject", "rejected")]), 3)
+        self.assertIn("inventory/1 (shadow, not enforced)", world.run("status", "--state", gateway.state))
+
+
 if __name__ == "__main__":
     unittest.main()

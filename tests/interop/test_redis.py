@@ -1,9 +1,49 @@
-"""redis-server behind `contract = "raw"`: through the client half, and directly with redis-cli --tls."""
+"""redis-server behind `contract = "raw"` and behind `codec = "resp"`, with redis-cli and redis-py."""
 
+import json
+import os
+import re
+import socket
 import subprocess
 import unittest
 
-from world import DEADLINE, World, eventually, need
+from world import DEADLINE, ROOT, World, eventually, need
+
+try:
+    import redis
+except ImportError:
+    redis = None
+    if os.environ.get("CI") == "true":
+        raise
+
+CACHE = ROOT / "examples/redis"
+COMMANDS = ROOT / "crates/core/src/contract/codec/resp/commands.rs"
+
+# What the example does not have: transactions, and a refusal within one that does not end it.
+TRANSACTIONS = """
+contract = "transactions/1"
+codec    = "resp"
+
+[limits]
+rate = { per = "identity", messages = "10000/s" }
+
+[[client.message]]
+name   = "session"
+match  = ["PING", "MULTI", "EXEC", "DISCARD"]
+action = "redis.session"
+
+[[client.message]]
+name       = "client"
+match      = ["CLIENT"]
+action     = "redis.session"
+fields.sub = { enum = ["SETINFO"] }
+
+[[client.message]]
+name     = "value"
+match    = ["GET", "SET", "INCR", "INCRBY"]
+action   = "redis.value"
+resource = "key/${keys[*]}"
+"""
 
 
 @need("redis-server", "redis-cli")
@@ -44,6 +84,201 @@ class Redis(unittest.TestCase):
     def test_it_is_listed_as_uninspected(self):
         """C14: who asks for no inspection sees so wherever the service is listed."""
         self.assertIn("uninspected", self.world.run("status", "--state", self.gateway.state))
+
+
+def command(*words):
+    """A command as an array of bulk strings."""
+    words = [word if isinstance(word, bytes) else word.encode() for word in words]
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
+
+
+class Inspected(unittest.TestCase):
+    """A server behind a contract."""
+
+    def serve(self, contract, *policy):
+        self.world = self.enterContext(World())
+        if isinstance(contract, str):
+            path = self.world.path / "contract.toml"
+            path.write_text(contract)
+            contract = path
+        self.socket = self.world.path / "redis.sock"
+        self.world.start("redis", ["redis-server", "--port", "0", "--unixsocket", self.socket, "--save", "",
+                                   "--dir", self.world.path])
+        eventually("redis-server listens", self.socket.exists)
+        self.direct("MSET", "app:x", "1", "other:x", "2")
+        self.gateway = self.world.gateway("gateway", "cache", "--to", f"unix:{self.socket}", "--listen", "127.0.0.1:0",
+                                          "--authority-listen", "127.0.0.1:0", "--contract", contract, *policy)
+        self.direct("CONFIG", "RESETSTAT")
+
+    def node(self, name):
+        token = self.world.path / f"{name}.token"
+        self.world.run("token", "new", name, "--out", token, "--state", self.gateway.state)
+        return self.world.join(token.read_text().strip(), name)
+
+    def redis_cli(self, *arguments):
+        done = subprocess.run(["redis-cli", *map(str, arguments)], capture_output=True, text=True, timeout=DEADLINE)
+        return done.stdout.strip() + done.stderr.strip()
+
+    def direct(self, *words):
+        """Asks the server past Segwan."""
+        return self.redis_cli("-s", self.socket, *words)
+
+    def reached(self):
+        """The commands that the server has seen, but for those of this test itself."""
+        seen = re.findall(r"cmdstat_([a-z|_-]+):", self.direct("INFO", "commandstats"))
+        return {name for name in seen if name not in ("info", "config|resetstat")}
+
+    def connect(self, node):
+        return self.enterContext(socket.create_connection(("127.0.0.1", node.port()), timeout=DEADLINE))
+
+    def exchange(self, connection, sent, size):
+        connection.sendall(sent)
+        got = b""
+        while len(got) < size:
+            chunk = connection.recv(65536)
+            self.assertTrue(chunk, got)
+            got += chunk
+        return got
+
+
+@need("redis-server", "redis-cli")
+class Cache(Inspected):
+    """CON-32: the contract and the policy of examples/redis before a real server."""
+
+    def setUp(self):
+        self.serve(CACHE / "cache.toml", "--policy", CACHE / "cache.cedar")
+
+    def test_what_each_identity_may_do_and_nothing_else(self):
+        """CON-20 S2e: by command and by each key that it names."""
+        reader = ["-p", self.node("reader").port()]
+        writer = ["-p", self.node("writer").port()]
+        self.assertEqual(self.redis_cli(*reader, "GET", "app:x"), "1")
+        self.assertEqual(self.redis_cli(*reader, "get", "app:x"), "1")
+        self.assertEqual(self.redis_cli(*reader, "-3", "GET", "app:x"), "1")
+        for words in [("GET", "other:x"), ("MGET", "app:x", "other:x"), ("SET", "app:x", "3"), ("DEL", "app:x"),
+                      ("EVAL", "return redis.call('get','other:x')", "0"), ("KEYS", "*"), ("FLUSHALL",), ("MONITOR",),
+                      ("SUBSCRIBE", "news"), ("GETDEL", "app:x"), ("CONFIG", "GET", "*"), ("ACL", "WHOAMI")]:
+            with self.subTest(words):
+                self.assertEqual(self.redis_cli(*reader, *words), "NOPERM not allowed")
+        self.assertEqual(self.redis_cli(*writer, "SET", "app:x", "3"), "OK")
+        self.assertEqual(self.redis_cli(*writer, "SET", "other:x", "3"), "NOPERM not allowed")
+        self.assertEqual(self.redis_cli(*reader, "GET", "app:x"), "3")
+        self.assertEqual(self.direct("GET", "other:x"), "2")
+        self.assertEqual(self.reached(), {"get", "hello", "set"} | self.reached() & {"client|setinfo"})
+        event = self.gateway.event(event="rejected", peer="spiffe://segwan.internal/writer")
+        self.assertEqual((event["reason"], event["action"], event["resources"]),
+                         ("policy_denied", "redis.write", ["key/other:x"]))
+
+    def test_an_inline_command_reaches_nobody(self):
+        """CON-32: HTTP, a bare word, a command behind a good one."""
+        node = self.node("writer")
+        for sent in [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"PING\r\n", b"FLUSHALL\r\n", b"*1\r\n+PING\r\n"]:
+            with self.subTest(sent), socket.create_connection(("127.0.0.1", node.port()), timeout=DEADLINE) as connection:
+                connection.sendall(sent)
+                with self.assertRaises((AssertionError, ConnectionError)):
+                    self.exchange(connection, b"", 1)
+        self.gateway.event(event="rejected", reason="inline_command")
+        self.assertEqual(self.reached(), set())
+
+    def test_refusals_keep_their_place_in_a_pipeline(self):
+        """TRAP-09: at once and byte by byte, hundreds of refusals between replies."""
+        connection = self.connect(self.node("reader"))
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        good, bad = (command("GET", "app:x"), b"$1\r\n1\r\n"), (command("SET", "app:x", "2"), b"-NOPERM not allowed\r\n")
+        mixed = [good, bad, bad, good, (command("KEYS", "*"), bad[1]), good] * 15
+        sent, expected = (b"".join(part) for part in zip(*mixed))
+        self.assertEqual(self.exchange(connection, sent, len(expected)), expected)
+        sent, expected = (b"".join(part) for part in zip(good, bad, good))
+        for byte in sent:
+            connection.sendall(bytes([byte]))
+        self.assertEqual(self.exchange(connection, b"", len(expected)), expected)
+        self.assertEqual(self.reached(), {"get"})
+
+    def test_keys_that_are_no_text_are_keys_like_others(self):
+        """CON-22: a binary key has a name of its own, and is not under `app:`."""
+        connection = self.connect(self.node("writer"))
+        refused = b"-NOPERM not allowed\r\n"
+        for key in [b"\xff\x00", b"app:\xff", b"APP:x", b"app\xef\xbc\x9ax", b" app:x"]:
+            self.assertEqual(self.exchange(connection, command("SET", key, "v"), len(refused)), refused, key)
+        stored = [b"app:\r\n$3\r\n", "app:키".encode(), b"app:*", b"app:/../x"]
+        for key in stored:
+            self.assertEqual(self.exchange(connection, command("SET", key, "v"), 5), b"+OK\r\n", key)
+        self.assertEqual(self.direct("DBSIZE"), str(2 + len(stored)))
+
+    @unittest.skipIf(redis is None, "missing: redis-py (`scripts/interop --install`)")
+    def test_redis_py_in_both_protocols(self):
+        """CON-32: values, pipelines and errors as the library raises them."""
+        port = self.node("writer").port()
+        for protocol in (2, 3):
+            with self.subTest(protocol), redis.Redis(port=port, protocol=protocol, socket_timeout=DEADLINE) as client:
+                self.assertTrue(client.set("app:py", b"\x00\xff"))
+                self.assertEqual(client.get("app:py"), b"\x00\xff")
+                self.assertIsNone(client.get("app:none"))
+                with self.assertRaises(redis.exceptions.NoPermissionError):
+                    client.get("other:x")
+                pipeline = client.pipeline(transaction=False)
+                for key in ("app:py", "other:x", "app:x"):
+                    pipeline.get(key)
+                first, second, third = pipeline.execute(raise_on_error=False)
+                self.assertEqual((first, third), (b"\x00\xff", b"1"))
+                self.assertIsInstance(second, redis.exceptions.NoPermissionError)
+                with self.assertRaises(redis.exceptions.NoPermissionError):
+                    client.eval("return 1", 0)
+
+    def test_the_table_of_commands_is_the_server_s(self):
+        """CON-32: arity and places of keys as `COMMAND` gives them, subcommands too."""
+        rows = re.findall(r'^    c\("([A-Z_]+)", (-?\d+), (.+)\),$', COMMANDS.read_text(), re.M)
+        self.assertGreater(len(rows), 200)
+        known = {entry[0].upper(): entry for entry in json.loads(self.direct("--json", "COMMAND"))}
+        places = {"NONE": (0, 0, 0), "ONE": (1, 1, 1), "TWO": (1, 2, 1), "ALL": (1, -1, 1)}
+        compared = 0
+        for name, arity, keys in rows:
+            if name not in known:
+                continue
+            _, server_arity, flags, first, last, step = known[name][:6]
+            with self.subTest(name):
+                compared += 1
+                self.assertEqual(int(arity), server_arity)
+                fixed = places.get(keys) or (keys.startswith("at(") and tuple(map(int, keys[3:-1].split(", "))))
+                if name == "SPUBLISH":
+                    self.assertEqual(keys, "NONE")  # the server's key is a channel
+                elif fixed:
+                    self.assertNotIn("movablekeys", flags)
+                    self.assertEqual(fixed, (first, last, step))
+                elif keys.startswith("sub("):
+                    subs = {sub[0].split("|")[1].upper() for sub in known[name][9] if sub[3] == 2}
+                    self.assertEqual(set(re.findall(r'"([A-Z]+)"', keys)), subs)
+                else:
+                    self.assertIn("movablekeys", flags)
+        self.assertGreater(compared, 200)
+
+
+@need("redis-server", "redis-cli")
+class Transactions(Inspected):
+    """CON-32: MULTI and EXEC are ordinary replies; a refusal between them ends the connection."""
+
+    def setUp(self):
+        self.serve(TRANSACTIONS, "--allow", "writer")
+        self.writer = self.world.join(self.gateway.token("writer"), "writer")
+
+    def test_a_transaction_passes(self):
+        sent = command("MULTI") + command("SET", "n", "1") + command("INCR", "n") + command("EXEC") + command("GET", "n")
+        expected = b"+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n:2\r\n$1\r\n2\r\n"
+        self.assertEqual(self.exchange(self.connect(self.writer), sent, len(expected)), expected)
+
+    def test_a_refusal_leaves_no_half_of_a_transaction(self):
+        sent = command("MULTI") + command("SET", "app:x", "9") + command("FLUSHALL") + command("EXEC")
+        connection = self.connect(self.writer)
+        expected = b"+OK\r\n+QUEUED\r\n-ERR not accepted\r\n"
+        self.assertEqual(self.exchange(connection, sent, len(expected)), expected)
+        self.assertEqual(connection.recv(1), b"")
+        self.assertEqual(self.direct("GET", "app:x"), "1")
+        self.assertNotIn("exec", self.reached())
+
+    @unittest.skipIf(redis is None, "missing: redis-py (`scripts/interop --install`)")
+    def test_redis_py_does_transactions(self):
+        with redis.Redis(port=self.writer.port(), socket_timeout=DEADLINE, protocol=2) as client:
+            self.assertEqual(client.pipeline().set("a", "1").incr("a").execute(), [True, 2])
 
 
 if __name__ == "__main__":

@@ -97,6 +97,20 @@ impl Installation {
     /// # Panics
     /// If the article's contract does not load.
     pub fn start(&self) -> Result<Process, Failure> {
+        self.start_telling(|_| Ok(()))
+    }
+
+    /// As [`start`](Self::start); `tell` hears of it before anybody can ask how things stand.
+    ///
+    /// # Errors
+    /// What the operator would read.
+    ///
+    /// # Panics
+    /// If the article's contract does not load.
+    pub fn start_telling(
+        &self,
+        tell: impl FnOnce(&mut Process) -> Result<(), Failure>,
+    ) -> Result<Process, Failure> {
         let alone = |_: &str| Err("there is no other file".to_owned());
         let (contract, _) = Contract::load("add-ten.toml", ADD_TEN, &alone).expect("a contract");
         let domain: segwan::TrustDomain = DOMAIN.parse().expect("a trust domain");
@@ -128,13 +142,15 @@ impl Installation {
             threads: 1,
             admin: None,
             trust_domain: domain,
+            caution: segwan::Caution::default(),
             authority: Some(authority),
+            foreign: Vec::new(),
             services: vec![service],
             clients: Vec::new(),
             drain_timeout: Limits::default().drain_timeout,
         };
         let state = StateDir::open(&self.state())?;
-        self.runtime.block_on(Process::start(state, config, Vec::new()))
+        self.runtime.block_on(Process::start_telling(state, config, Vec::new(), tell))
     }
 
     /// Stops a process, and waits until it did.

@@ -103,6 +103,15 @@ impl Pki {
     /// If rcgen cannot make it.
     #[must_use]
     pub fn list(&self, number: u64, revoked: &[&Leaf]) -> String {
+        self.list_until(2190, number, revoked)
+    }
+
+    /// As [`list`](Self::list), of which a newer one is due with a year.
+    ///
+    /// # Panics
+    /// If rcgen cannot make it.
+    #[must_use]
+    pub fn list_until(&self, year: i32, number: u64, revoked: &[&Leaf]) -> String {
         let entry = |leaf: &&Leaf| {
             let (chain, _) = leaf.parts();
             let read = Certificate::read(&chain[0]).expect("a certificate");
@@ -115,7 +124,7 @@ impl Pki {
         };
         let list = CertificateRevocationListParams {
             this_update: date_time_ymd(2024, 1, 1),
-            next_update: date_time_ymd(2190, 1, 1),
+            next_update: date_time_ymd(year, 1, 1),
             crl_number: SerialNumber::from(number),
             issuing_distribution_point: None,
             revoked_certs: revoked.iter().map(entry).collect(),

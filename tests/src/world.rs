@@ -198,7 +198,7 @@ impl Plan {
         let alone = |_: &str| Err("there is no other file".to_owned());
         let loaded = Contract::load("contract.toml", text, &alone);
         let (contract, _) = loaded.map_err(|f| segwan::report(&f)).expect("a contract");
-        Inspection::Contract(contract)
+        Inspection::by(contract)
     }
 
     fn start(

@@ -1,10 +1,8 @@
 //! Certificates in files that somebody else replaces: the new ones are shown without a restart,
 //! half of them never (F7).
 
-use segwan::TlsFloor;
-use segwan_core::limits::Limits;
-use segwan_gateway::config::{Config, IdentitySource, Service};
-use segwan_gateway::gateway::{Inspection, Upstream};
+use segwan::Reason;
+use segwan_gateway::config::Config;
 use segwan_gateway::process::Process;
 use segwan_pki::directory::StateDir;
 use segwan_tests::peer::Peer;
@@ -31,6 +29,10 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::of("")
+    }
+
+    fn of(top: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let pki = Pki::new();
         let (app, plain) = (pki.client("app"), service::Service::echo());
@@ -43,39 +45,31 @@ impl World {
         let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
         let mut world =
             Self { address: loopback(), runtime, folder, pki, app, process: None, behind: plain };
-        world.start();
+        world.start(top);
         world
     }
 
-    fn start(&mut self) {
-        let at = |name: &str| self.files().join(name);
-        let service = Service {
-            name: "calculator".to_owned(),
-            listen: loopback(),
-            upstream: Upstream::Tcp(self.behind.address),
-            inspection: Inspection::Raw,
-            allow: vec![format!("spiffe://{DOMAIN}/app").parse().unwrap()],
-            policies: Vec::new(),
-            limits: Limits::default(),
-            tls: TlsFloor::V13,
-            identity: IdentitySource::Files {
-                chain: at("chain.pem"),
-                key: at("key.pem"),
-                roots: at("roots.pem"),
-                crls: vec![at("revoked.crl")],
-            },
-            audit_all: false,
-        };
-        let config = Config {
-            state_dir: None,
-            threads: 2,
-            admin: None,
-            trust_domain: DOMAIN.parse().unwrap(),
-            authority: None,
-            services: vec![service],
-            clients: Vec::new(),
-            drain_timeout: Limits::default().drain_timeout,
-        };
+    /// Starts it as its configuration says, with these lines at the beginning.
+    fn start(&mut self, top: &str) {
+        let upstream = self.behind.address;
+        let file = self.folder.path().join("segwan.toml");
+        let text = format!(
+            r#"
+trust_domain = "{DOMAIN}"
+threads = 2
+{top}
+[service.calculator]
+listen = "{}"
+upstream = "{upstream}"
+contract = "raw"
+allow = ["app"]
+credentials = {{ chain = "files/chain.pem", key = "files/key.pem" }}
+trust = {{ roots = "files/roots.pem", crls = ["files/revoked.crl"] }}
+"#,
+            loopback()
+        );
+        std::fs::write(&file, text).unwrap();
+        let (config, _) = Config::load(&file).map_err(|e| segwan::report(&e)).unwrap();
         let state = StateDir::open(&self.folder.path().join("state")).unwrap();
         let process = self.runtime.block_on(Process::start(state, config, Vec::new()));
         let process = process.map_err(|failure| failure.to_string()).unwrap();
@@ -202,6 +196,36 @@ fn a_list_in_a_file_ends_connections_too() {
     });
     let mut late = Peer::connect(world.address, Some(&world.app));
     assert!(late.hear_all().plain.is_empty());
+}
+
+// PKI-44
+#[test]
+fn a_lapsed_list_stays_in_force_or_stops_newcomers_as_configured() {
+    for (stale_crl, refuses) in [("keep", false), ("refuse", true)] {
+        let world = World::of(&format!("[trust]\nstale_crl = \"{stale_crl}\""));
+        let withdrawn = world.pki.client("app");
+        let lay = |list: String| std::fs::write(world.files().join("revoked.crl"), list).unwrap();
+        let comes = |leaf: &Leaf| {
+            let mut peer = Peer::connect(world.address, Some(leaf));
+            let heard = peer.say(b"x").hear(1).text();
+            peer.close_notify().hear_all();
+            heard == "x"
+        };
+        let mut early = Peer::connect(world.address, Some(&world.app));
+        assert_eq!(early.say(b"1").hear(1).text(), "1");
+        // Twice, because what is put in force later says nothing of it.
+        for (number, said) in [(2, "12"), (4, "122")] {
+            lay(world.pki.list(number, &[]));
+            eventually("a good list", || comes(&withdrawn).then_some(()));
+            assert!(comes(&world.app));
+            lay(world.pki.list_until(2025, number + 1, &[&withdrawn]));
+            eventually("a lapsed list", || (!comes(&withdrawn)).then_some(()));
+            assert_eq!(comes(&world.app), !refuses, "{stale_crl}");
+            assert_eq!(early.say(b"2").hear(said.len()).text(), said);
+        }
+        let gates = world.process.as_ref().unwrap().running().gateway.status(0);
+        assert_eq!(gates[0].counts.refused.contains_key(&Reason::CrlStale), refuses);
+    }
 }
 
 // PKI-37

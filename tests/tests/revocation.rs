@@ -210,7 +210,7 @@ struct Edge {
     agent: Arc<Agent>,
     who: Who,
     following: Option<(CancellationToken, tokio::task::JoinHandle<()>)>,
-    _events: std::sync::mpsc::Receiver<segwan_core::audit::Event>,
+    events: std::sync::mpsc::Receiver<segwan_core::audit::Event>,
 }
 
 impl Edge {
@@ -241,7 +241,7 @@ impl Edge {
         let (recorder, events) = Recorder::new(64 * 1024);
         let gateway = Arc::new(Gateway::start(vec![plan], vec![], &recorder, 1).unwrap());
         let address = gateway.addresses()[0].1;
-        Self { gateway, address, agent, who, following: None, _events: events }
+        Self { gateway, address, agent, who, following: None, events }
     }
 
     fn follow(&mut self, installation: &Installation) {
@@ -399,5 +399,64 @@ fn a_process_cuts_whom_its_own_authority_revokes() {
     assert_eq!((confirmation.live, confirmation.confirmed, confirmation.closed), (1, 1, 1));
     assert!(confirmation.took < Duration::from_secs(1), "{confirmation:?}");
     assert!(peer.hear_all().close_notify);
+    installation.stop(process);
+}
+
+// PKI-17, for who is there already: an issuing key that is believed nowhere any more.
+#[test]
+fn a_distrusted_issuing_key_cuts_whom_it_signed_and_they_come_back_under_the_other() {
+    let installation = Installation::used();
+    let process = installation.start().map_err(|failure| failure.to_string()).unwrap();
+    let authority = process.running().authority.as_ref().unwrap().authority.clone();
+    let service = Service::echo();
+    let mut edge = Edge::new(&installation, &process, "edge", &service);
+    edge.follow(&installation);
+    let app = installation.join(&installation.token(&process, "app"), "app", "app");
+    let (app, stop) = (Arc::new(app.unwrap()), CancellationToken::new());
+    let state = StateDir::open_shared(&installation.place("app")).unwrap();
+    let who = Who::of(&state, "client").unwrap();
+    let following = app.clone().follow(who, stop.clone(), || async { 0 });
+    let following = installation.runtime.spawn(following);
+    eventually("it listens", || app.status().following.stream_since_ms.map(|_| ()));
+    let (leaf, shown) = (installation.leaf("app", "app"), installation.leaf("edge", "edge").chain);
+    let mut peers = edge.connect(&leaf, 3);
+    let believes = |chain: &str| {
+        let judged = app.trust().judge(chain.as_bytes(), true, now_ms() / 1000);
+        judged.err().map(|error| error.reason)
+    };
+    assert_eq!(believes(&shown), None);
+
+    let signer = app.credentials().issuer();
+    let done = installation.runtime.block_on(authority.distrust_issuing(&signer, now_ms()));
+    let successor = done.unwrap().successor.unwrap();
+    for peer in &mut peers {
+        assert!(peer.hear_all().end.is_some());
+    }
+    let told = || edge.events.recv_timeout(Duration::from_secs(10)).ok();
+    let closed = std::iter::from_fn(told).filter(|event| event.event == EventKind::Closed);
+    let cut: Vec<_> = closed.take(3).map(|event| event.reason).collect();
+    assert_eq!(cut, [Some(Reason::TrustWithdrawn); 3]);
+    let mut late = Peer::connect(edge.address, Some(&leaf));
+    assert!(late.say(b"x").hear_all().plain.is_empty());
+    eventually("the other side knows", || believes(&shown).map(|_| ()));
+    assert_eq!(believes(&shown), Some(Reason::TrustWithdrawn));
+
+    // Each has an instant of the next five minutes; what it does then is done now.
+    for agent in [&app, &edge.agent] {
+        let soon = || agent.status().renew_at_ms <= now_ms() + 5 * 60_000;
+        eventually("it is told to renew", || soon().then_some(()));
+        // The Authority's own port gets its certificate under the other key within a second.
+        eventually("it is renewed", || installation.runtime.block_on(agent.renew()).ok());
+        assert_eq!(agent.credentials().issuer(), successor);
+    }
+    assert_eq!(believes(&installation.leaf("edge", "edge").chain), None);
+    let mut back = edge.connect(&installation.leaf("app", "app"), 2);
+    assert!(back.iter_mut().all(is_open));
+    let mut late = Peer::connect(edge.address, Some(&leaf));
+    assert!(late.say(b"x").hear_all().plain.is_empty());
+
+    stop.cancel();
+    installation.runtime.block_on(following).unwrap();
+    edge.fall_silent(&installation);
     installation.stop(process);
 }

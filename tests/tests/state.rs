@@ -1,6 +1,6 @@
 //! State that cannot be trusted is refused with its place, and left as it was.
 
-use segwan_gateway::failure::Exit;
+use segwan_gateway::failure::{Exit, Failure};
 use segwan_pki::directory::StateDir;
 use segwan_tests::eventually;
 use segwan_tests::installation::{Installation, Tree, listens};
@@ -40,6 +40,31 @@ fn find(installation: &Installation, ends_with: &str) -> PathBuf {
 
 fn mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+// S1a: a script that waits until `segwan status` answers finds the token of the first start
+#[test]
+fn tokens_are_told_before_anybody_gets_an_answer() {
+    let installation = Installation::new();
+    let socket = installation.state().join("run/admin.sock");
+    let process = installation.start_telling(|process| {
+        assert_eq!(process.take_tokens().len(), 1);
+        assert!(!socket.exists(), "somebody could have asked already");
+        Ok(())
+    });
+    let process = process.map_err(|failure| failure.to_string()).unwrap();
+    assert!(socket.exists());
+    installation.stop(process);
+
+    let installation = Installation::new();
+    let refused = installation.start_telling(|_| Err(Failure::refused("the disk is full")));
+    assert_eq!(
+        refused.err().map(|failure| failure.to_string()).as_deref(),
+        Some("the disk is full")
+    );
+    assert!(!installation.state().join("run/admin.sock").exists());
+    let process = installation.start().map_err(|failure| failure.to_string()).unwrap();
+    installation.stop(process);
 }
 
 // PKI-09

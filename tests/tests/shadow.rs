@@ -1,0 +1,122 @@
+//! A contract that is tried: what it makes of a connection is on record, and nothing else is.
+
+use proptest::prelude::*;
+use segwan_core::audit::{Event, EventKind};
+use segwan_core::rejection::{Class, Reason};
+use segwan_tests::eventually;
+use segwan_tests::naughty;
+use segwan_tests::service::Service;
+use segwan_tests::world::{ADD_TEN, Plan, World};
+use std::sync::LazyLock;
+
+fn tried() -> Plan {
+    Plan::under(&format!("mode = \"shadow\"\n{ADD_TEN}"))
+}
+
+fn would_reject(world: &World) -> Vec<Event> {
+    let mut events = world.events();
+    events.retain(|event| event.event == EventKind::WouldReject);
+    events
+}
+
+/// What a peer hears who says these pieces and closes, and how its stream ended.
+fn heard(world: &World, pieces: &[&[u8]]) -> (Vec<u8>, bool, Option<segwan_tests::peer::End>) {
+    let mut peer = world.app();
+    for piece in pieces {
+        peer.say(piece);
+    }
+    let heard = peer.close_notify().hear_all();
+    (heard.plain.clone(), heard.close_notify, heard.end)
+}
+
+// Section 20, TRAP-24: it reaches the service, is answered, and is on record.
+#[test]
+fn what_would_be_refused_passes_and_is_recorded() {
+    let service = Service::numbers();
+    let world = tried().before(service.address);
+    let mut peer = world.app();
+    peer.say(b"5\nfive\n6\n");
+    let mut answer = String::new();
+    while !answer.ends_with("16\n") {
+        let heard = peer.hear(answer.len() + 1);
+        assert_eq!(heard.end, None, "{answer}");
+        answer = heard.text();
+    }
+    assert!(answer.starts_with("15\nTraceback"), "{answer}");
+    peer.close_notify().hear_all();
+    let told = eventually("a verdict", || Some(would_reject(&world)).filter(|t| !t.is_empty()));
+    // The answer to what would not have come is nobody's fault, though it is no frame.
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert_eq!((told[0].reason, told[0].class), (Some(Reason::Grammar), Some(Class::Invalid)));
+    assert_eq!((told[0].frame, told[0].alarm), (Some(2), false));
+    assert_eq!(told[0].peer.as_deref(), Some("spiffe://shop.test/app"));
+    assert_eq!(
+        (told[0].service.as_str(), &told[0].contract),
+        ("calculator", &Some("add-ten/1".into()))
+    );
+    let closed = world.ended(1).remove(0);
+    assert_eq!((closed.reason, closed.totals.unwrap().refused), (Some(Reason::Closed), 0));
+    assert!(world.rejections().is_empty());
+    assert_eq!(service.heard(), b"5\nfive\n6\n");
+    let status = world.status();
+    assert_eq!((status.contract.as_deref(), status.shadow), (Some("add-ten/1"), true));
+}
+
+// Section 20: a policy is asked, and decides of messages as little; admission is in force.
+#[test]
+fn a_denial_of_a_message_is_recorded_and_one_of_a_connection_holds() {
+    let service = Service::numbers();
+    let world = tried().before(service.address);
+    let mut guest = world.guest();
+    assert_eq!(guest.say(b"5\n").hear(3).text(), "15\n");
+    let told = eventually("a verdict", || would_reject(&world).pop());
+    assert_eq!((told.reason, told.class), (Some(Reason::PolicyDenied), Some(Class::Denied)));
+    assert_eq!(told.action.as_deref(), Some("add"));
+    let mallory = world.pki.client("mallory");
+    let mut mallory = segwan_tests::peer::Peer::connect(world.address, Some(&mallory));
+    assert!(mallory.say(b"5\n").hear_all().plain.is_empty());
+}
+
+// CON-28, TRAP-24: lines that no contract takes, a line over its limit, more than has room.
+#[test]
+fn hundreds_of_naughty_lines_pass_as_through_a_plain_relay() {
+    let mut stream = naughty::lines().join(&b'\n');
+    stream.extend_from_slice(&vec![b'9'; 3 << 20]);
+    let service = Service::echo();
+    let world = tried().before(service.address);
+    let mut peer = world.app();
+    let sent = stream.clone();
+    for piece in sent.chunks(16 * 1024) {
+        let before = peer.hear(0).plain.len();
+        peer.say(piece).hear(before + piece.len());
+    }
+    assert!(peer.close_notify().hear_all().plain == stream);
+    assert!(service.heard() == stream);
+    let told = would_reject(&world);
+    assert!(!told.is_empty());
+    assert_eq!(world.ended(1)[0].reason, Some(Reason::Closed));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    // CON-28, TRAP-24: any bytes, in any pieces, with the same answer and the same end.
+    #[test]
+    fn any_bytes_pass_as_through_a_plain_relay(
+        pieces in prop::collection::vec(
+            prop_oneof![
+                prop::collection::vec(any::<u8>(), 1..200),
+                "-?[0-9]{1,12}\r?\n".prop_map(String::into_bytes),
+                "[0-9a-z\n]{1,9}".prop_map(String::into_bytes),
+            ],
+            1..12,
+        ),
+    ) {
+        static SERVICE: LazyLock<Service> = LazyLock::new(Service::echo);
+        static PLAIN: LazyLock<World> = LazyLock::new(|| Plan::raw().before(SERVICE.address));
+        static TRIED: LazyLock<World> = LazyLock::new(|| tried().before(SERVICE.address));
+        let pieces: Vec<&[u8]> = pieces.iter().map(Vec::as_slice).collect();
+        let plain = heard(&PLAIN, &pieces);
+        prop_assert_eq!(&plain.0, &pieces.concat());
+        prop_assert_eq!(heard(&TRIED, &pieces), plain);
+    }
+}
