@@ -5,7 +5,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use segwan_core::contract::frame::{AtEof, Delimiter, FrameRule, Length, LengthType, Lines};
+use segwan_core::contract::frame::{
+    AtEof, Case, Delimiter, Fixed, FrameRule, Headers, Length, LengthType, Lines, OctetCount, Switch,
+};
 use segwan_core::rejection::Reason;
 
 fuzz_target!(|data: &[u8]| {
@@ -23,6 +25,11 @@ fuzz_target!(|data: &[u8]| {
             Ok(Some(frame)) => {
                 assert_eq!(frame.size, framed.len());
                 assert_eq!(&framed[frame.payload], stream);
+            }
+            // The whole stream is a frame at its end, unless there is none of it.
+            Ok(None) if rule == FrameRule::Eof => {
+                let last = rule.end(&framed, true, framed.len()).expect("a clean end");
+                assert_eq!(last.map_or(0, |last| last.size), stream.len());
             }
             Ok(None) => panic!("what was put is no whole frame"),
             Err(violation) => assert_eq!(violation.reason, Reason::LengthRange),
@@ -75,6 +82,16 @@ fn rule(byte: u8) -> FrameRule {
         3 => FrameRule::Delimiter(Delimiter::new(b"\0").expect("a delimiter")),
         4 => FrameRule::Delimiter(Delimiter::new(b"\0;").expect("a delimiter")),
         5 => FrameRule::Delimiter(Delimiter::new(b"\r\n.").expect("a delimiter")),
+        25 => FrameRule::Netstring,
+        26 => FrameRule::Eof,
+        27 => FrameRule::Mllp,
+        28 => FrameRule::Fixed(Fixed::new(usize::from(variant) + 1).expect("a size")),
+        29 => FrameRule::OctetCount(OctetCount::new(variant + 1).expect("digits")),
+        30 => {
+            let headers = Headers::new("A", &["A", "B"], 2, 16 << variant);
+            FrameRule::Headers(headers.expect("keys within their range"))
+        }
+        31 => switch(usize::from(variant)),
         kind => {
             let name = LengthType::NAMES[usize::from(kind - 6) % LengthType::NAMES.len()];
             let digits = (name == "ascii-dec").then_some(3);
@@ -92,4 +109,13 @@ fn rule(byte: u8) -> FrameRule {
             FrameRule::Length(length.expect("keys within their range"))
         }
     }
+}
+
+/// Types 0x30 and 0x31, one of a fixed size and one with a length behind it.
+fn switch(at: usize) -> FrameRule {
+    let magic: &[u8] = if at == 0 { b"1" } else { b"" };
+    let length = Length::new(LengthType::Big(1), at + 1, false, 0, magic, 0).expect("a length");
+    let fixed = Fixed::new(at + 3).expect("a size");
+    let cases = vec![(0x30, Case::Fixed(fixed)), (0x31, Case::Length(length))];
+    FrameRule::Switch(Switch::new(at, LengthType::Big(1), cases).expect("keys within their range"))
 }

@@ -22,6 +22,16 @@ static CONTRACTS: LazyLock<Vec<Arc<Contract>>> = LazyLock::new(|| {
         include_str!("../../examples/jsonl/inventory.toml"),
         include_str!("../contracts/binary.toml"),
         include_str!("../contracts/words.toml"),
+        include_str!("../../examples/transfer-ko/transfer-ko.toml"),
+        include_str!("../../crates/core/tests/decoders/valve.toml"),
+        include_str!("../../crates/core/tests/decoders/words.toml"),
+        include_str!("../../crates/core/tests/decoders/table.toml"),
+        include_str!("../../crates/core/tests/decoders/pairs.toml"),
+        include_str!("../contracts/json-rpc.toml"),
+        include_str!("../../examples/hl7/admit.toml"),
+        include_str!("../../crates/core/tests/frames/headers.toml"),
+        include_str!("../../crates/core/tests/frames/netstring.toml"),
+        include_str!("../../crates/core/tests/frames/switch.toml"),
     ];
     texts.iter().map(|text| load(text)).collect()
 });
@@ -156,9 +166,12 @@ impl Outcome {
 }
 
 /// A message of the client that passed is a whole message: alone, in a new session, it passes as
-/// the same bytes.
+/// the same bytes. What answers a question of the service passes only where that was asked.
 fn passes_alone(contract: &Arc<Contract>, (by, frame): &(Side, Vec<u8>)) {
-    if *by == Side::Client {
+    let method = br#""method""#;
+    let is_answer =
+        contract.name() == "books/1" && !frame.windows(method.len()).any(|part| part == method);
+    if *by == Side::Client && !is_answer {
         let again = run(contract, &[Step::Say(Side::Client, vec![frame])], usize::MAX);
         assert_eq!(again.to_server, *frame, "what passed is no message");
     }
