@@ -12,9 +12,9 @@ use segwan_pki::authority::{
 use segwan_pki::directory::StateDir;
 use segwan_pki::key::PrivateKey;
 use segwan_pki::profile::Profile;
-use segwan_pki::revocation::RevocationReason;
+use segwan_pki::revocation::{self, RevocationReason};
 use segwan_pki::store::Filter;
-use segwan_pki::x509::certificate_request;
+use segwan_pki::x509::{self, certificate_request};
 use std::error::Error;
 use std::path::Path;
 use std::process::Command;
@@ -24,6 +24,8 @@ const START: i64 = 1_790_000_000_000;
 const HOUR: i64 = 3_600_000;
 /// Certificates of each registration.
 const EACH: usize = 10;
+/// So much later the last are made: whoever ended may renew for 30 days, and is revoked until then.
+const LATER: i64 = 40 * 24 * HOUR;
 /// Live certificates where most have ended.
 const FEW: usize = 2_000;
 /// How often what changes nothing is measured; the least counts, because other
@@ -48,8 +50,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         let began = Instant::now();
         fill(&filled, all).await?;
         eprintln!("{all} certificates were issued in {:.0} s", began.elapsed().as_secs_f64());
-        // Ten days later all but the last have ended; two hours later none has.
-        let few = Case { all, live: FEW, now: START + 240 * HOUR, old: START + 238 * HOUR + 1 };
+        // Forty days later all but the last have ended, and their time to renew too; two hours
+        // later none has.
+        let few = Case { all, live: FEW, now: START + LATER, old: START + LATER - 2 * HOUR + 1 };
         let many = Case { all, live: all, now: START + 2 * HOUR, old: START + 1 };
         for case in [few, many] {
             entries.push(one_store(&filled, &case, &mut rows).await?);
@@ -101,7 +104,7 @@ fn options() -> Result<AuthorityOptions, Box<dyn Error>> {
     })
 }
 
-/// Issues `all` certificates: a thousand, then most an hour later, then the last two thousand ten
+/// Issues `all` certificates: a thousand, then most an hour later, then the last two thousand forty
 /// days later, half of these an hour before the others.
 async fn fill(place: &Path, all: usize) -> Result<(), Box<dyn Error>> {
     let state = StateDir::open(place)?;
@@ -119,8 +122,8 @@ async fn fill(place: &Path, all: usize) -> Result<(), Box<dyn Error>> {
         let at = match number {
             _ if number < 1000 => START,
             _ if number < all - FEW => START + HOUR,
-            _ if number < all - FEW / 2 => START + 238 * HOUR,
-            _ => START + 239 * HOUR,
+            _ if number < all - FEW / 2 => START + LATER - 2 * HOUR,
+            _ => START + LATER - HOUR,
         };
         let csr = certificate_request(&PrivateKey::generate()?)?;
         authority.issue_local(&format!("client-{}", number / EACH), &csr, at).await?;
@@ -177,6 +180,7 @@ async fn measure(
         let name = Selector::Name(format!("client-{number}"));
         entries += authority.revoke(&name, reason, now).await?.certificates.len();
     }
+    note(rows, "sign the longest list, alone", sign(entries).await?);
     let mut hour = now;
     let took = least(async || {
         hour += HOUR + 1;
@@ -190,6 +194,21 @@ async fn measure(
     authority.verify_ledger().await?;
     note(rows, "verify the ledger", ms(began));
     Ok(entries + ROUNDS)
+}
+
+/// Signs a list of so many entries, without the store.
+async fn sign(entries: usize) -> Result<f64, Box<dyn Error>> {
+    let (domain, at) = ("segwan.internal", START / 1000);
+    let root = x509::Authority::root(domain, PrivateKey::generate_root()?, [7; 16], at)?;
+    let issuer = root.issuing(domain, PrivateKey::generate()?, [8; 16], at, 365)?;
+    let entry = |number: usize| {
+        let mut serial = vec![0x5a; 16];
+        serial.splice(..8, (number as u64 | 1 << 62).to_be_bytes());
+        revocation::Entry { serial, at_ms: START, reason: RevocationReason::Unspecified }
+    };
+    let entries: Vec<_> = (0..entries).map(entry).collect();
+    let end = START + 168 * HOUR;
+    least(async || Ok(revocation::sign(&issuer, 1, START, end, &entries).map(|_| ())?)).await
 }
 
 async fn least(
