@@ -197,7 +197,7 @@ class Custody(unittest.TestCase):
         def back():
             rows = [line for line in self.ca("issuing", "list").stdout.splitlines() if " active " in line]
             return int(rows[0].split()[-1]) >= 4
-        eventually("all have renewed", back, 60)
+        eventually("all have renewed", back, 150)
         self.assertEqual(lines(joined.port(), "5"), b"15\n")
 
 

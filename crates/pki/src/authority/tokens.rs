@@ -37,7 +37,12 @@ impl Authority {
         let entries = std::fs::read_dir(&self.0.tokens).into_iter().flatten().flatten();
         for path in entries.map(|entry| entry.path()) {
             let token = std::fs::read_to_string(&path).ok().and_then(|t| Token::parse(&t).ok());
-            if token.is_none_or(|token| token.expires.saturating_mul(1000) <= now_ms) {
+            // One that cannot be read may be on its way to the disk.
+            let over = match token {
+                Some(token) => token.expires.saturating_mul(1000) <= now_ms,
+                None => is_old(&path, now_ms),
+            };
+            if over {
                 let _ = std::fs::remove_file(&path);
             }
         }
@@ -47,4 +52,12 @@ impl Authority {
     fn token_file(&self, name: &str) -> PathBuf {
         self.0.tokens.join(format!("{}.token", name.replace('/', "~")))
     }
+}
+
+/// Whether a file was not written to for a minute.
+fn is_old(path: &std::path::Path, now_ms: i64) -> bool {
+    let written = path.metadata().and_then(|file| file.modified()).ok();
+    let since = written.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    let written_ms = since.and_then(|since| i64::try_from(since.as_millis()).ok());
+    written_ms.is_some_and(|at| at + 60_000 < now_ms)
 }
