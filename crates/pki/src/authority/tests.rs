@@ -325,6 +325,16 @@ async fn a_token_that_was_left_in_a_file_goes_when_it_is_used_or_has_ended() {
     assert!(path.exists());
     world.authority.forget_ended_tokens(NOW + HOUR);
     assert!(!path.exists());
+
+    // Half of one is on its way to the disk; when it is old nobody will finish it.
+    std::fs::write(&path, "segwan-enroll-1.").unwrap();
+    let written = path.metadata().unwrap().modified().unwrap();
+    let written = written.duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+    let written = i64::try_from(written).unwrap();
+    world.authority.forget_ended_tokens(written + 30_000);
+    assert!(path.exists());
+    world.authority.forget_ended_tokens(written + 61_000);
+    assert!(!path.exists());
 }
 
 // PKI-22

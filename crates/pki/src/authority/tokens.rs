@@ -32,12 +32,12 @@ impl Authority {
         }
     }
 
-    /// Removes the files of tokens that have ended; what cannot be read is no token and goes too.
+    /// Removes the files of tokens that have ended, and what is no token: a minute later, for it may
+    /// be one on its way to the disk.
     pub(super) fn forget_ended_tokens(&self, now_ms: i64) {
         let entries = std::fs::read_dir(&self.0.tokens).into_iter().flatten().flatten();
         for path in entries.map(|entry| entry.path()) {
             let token = std::fs::read_to_string(&path).ok().and_then(|t| Token::parse(&t).ok());
-            // One that cannot be read may be on its way to the disk.
             let over = match token {
                 Some(token) => token.expires.saturating_mul(1000) <= now_ms,
                 None => is_old(&path, now_ms),
