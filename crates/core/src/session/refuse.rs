@@ -122,12 +122,13 @@ impl Session {
         let kept = side == Side::Server
             && goes_on
             && (silent || self.stand_in(&contract, &refusal, payload.as_deref()));
-        let says = payload.is_some();
         let answered = request.is_none_or(|request| request.expects);
         let delay = (reject.delay > Duration::ZERO).then(|| now.instant + reject.delay);
         // What answers nobody gets no answer that somebody would take for theirs.
         let answers = side == Side::Client || self.answered_by(&contract, &refusal);
-        if let Some(payload) = payload.filter(|_| answered && !kept && answers) {
+        let said = payload.filter(|_| answered && !kept && answers);
+        let says = said.is_some();
+        if let Some(payload) = said {
             if side == Side::Server
                 && contract.pairing == Pairing::Order
                 && self.open.requests() > 0

@@ -18,6 +18,20 @@ fn peer(identity: &str, values: &[&[u8]]) -> Peer {
         .with_extensions(own.chain([other]).collect())
 }
 
+// Section 15.4: a foreign authority vouches for names below its own, and for no rights.
+#[test]
+fn a_foreign_authority_gives_no_role() {
+    let rule = RoleRule {
+        source: RoleSource::Extension { oid: OID.to_owned(), of: StringType::Utf8 },
+        refuse: false,
+        allow: None,
+    };
+    let operator: &[&[u8]] = &[b"\x0c\x08Operator"];
+    assert_eq!(rule.of(&peer("spiffe://shop.example/hmi", operator)).as_deref(), Ok("Operator"));
+    let foreign = rule.of(&peer("spiffe://shop.example/foreign/plant/hmi", operator)).unwrap_err();
+    assert!(foreign.contains("a foreign authority vouches for none"), "{foreign}");
+}
+
 // CON-21
 #[test]
 fn only_exactly_one_string_of_the_stated_type_is_a_role() {

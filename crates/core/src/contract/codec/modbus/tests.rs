@@ -262,6 +262,18 @@ fn what_is_not_modbus_ends_at_the_byte_that_says_so() {
     assert_eq!(run.seen.ended, Some(Reason::ProtocolId));
 }
 
+// CON-30: a master that may not ask is told so each time, and stays.
+#[test]
+fn a_refused_master_is_not_cut_off() {
+    let mut run = Run::new(contract(UNITS), Warrant::Rehearsed(false), None);
+    let read = adu(1, 3, &hex("0000 0001"));
+    for _ in 0..200 {
+        run.say(Side::Client, &read, usize::MAX);
+    }
+    assert_eq!((run.seen.service.len(), run.seen.ended), (0, None));
+    assert_eq!(run.seen.peer, hex("0007 0000 0003 01 83 01").repeat(200));
+}
+
 // ---- replies ----
 
 fn answered(request: &[u8], reply: &[u8]) -> Result<(), Reason> {
