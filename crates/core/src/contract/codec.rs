@@ -157,6 +157,15 @@ impl Codec {
         }
     }
 
+    /// Whether a peer without a role is told of every fault only that it may not: in Modbus/TCP
+    /// Security each of its requests gets exception 1, a malformed one too.
+    pub(crate) fn denies_without_role(&self) -> bool {
+        match self {
+            Self::Modbus(_) => true,
+            Self::Resp(_) | Self::JsonRpc(_) | Self::Hl7(_) => false,
+        }
+    }
+
     /// Answers of the classes that the contract does not list.
     pub(crate) fn rejects(&self, requests: &[&MessageRule]) -> Vec<(Class, Reject)> {
         match self {

@@ -1,8 +1,9 @@
 //! What follows a refusal: the record, the answer that the contract gives, and the end.
 
 use super::open::Key;
-use super::{Closing, Manner, Outbox, Session};
+use super::{Closing, Manner, Outbox, Session, Warrant};
 use crate::audit::{Event, EventKind};
+use crate::contract::codec::Codec;
 use crate::contract::reject::{Reply, Then};
 use crate::contract::secret::wipe;
 use crate::contract::value::Value;
@@ -101,7 +102,9 @@ impl Session {
         let request = refusal.message.and_then(|at| contract.client.messages.get(at));
         let request =
             if side == Side::Client { request.and_then(MessageRule::request) } else { None };
-        let reject = contract.reject(class, request);
+        // Who has no role where roles decide is refused as who may not, whatever was wrong.
+        let alike = side == Side::Client && !framing_lost && self.lacks_its_role();
+        let reject = contract.reject(if alike { Class::Denied } else { class }, request);
         let count = self.refused.get_mut(class as usize).map_or(u32::MAX, |count| {
             *count += 1;
             *count
@@ -215,6 +218,17 @@ impl Session {
                     || contract.pairing == Pairing::Order
                     || !messages.iter().any(|message| matches!(message.role, Role::Ask))
             }
+        }
+    }
+
+    /// Whether the protocol knows no peer without a role, and this one has none.
+    fn lacks_its_role(&self) -> bool {
+        let decides = self.contract.codec.as_ref().is_some_and(Codec::denies_without_role);
+        match &self.warrant {
+            Warrant::Permit(permit) => {
+                decides && self.contract.role.is_some() && permit.role().is_none()
+            }
+            Warrant::NotJudged | Warrant::Rehearsed(_) => false,
         }
     }
 

@@ -466,6 +466,9 @@ fn admitted(contract: &Arc<Contract>, policy: &Arc<Policy>, role: Option<&str>) 
 
 /// What is due to a request, found without the product: `None` if the device gets it.
 fn due(role: Option<&str>, code: u8, unit: u8, addr: u32, count: u32, value: u16) -> Option<u8> {
+    if role.is_none() {
+        return Some(1);
+    }
     let declared = match code {
         1..=4 => (unit == 1 || unit == 2) && addr <= 9999 && (1..=125).contains(&count),
         6 | 16 => {
@@ -596,6 +599,38 @@ fn a_peer_without_a_role_is_heard_and_refused_each_time() {
     assert!(out.to_server.is_empty() && out.end.is_none());
     let told = &out.events[0].sentence;
     assert!(told.contains("it has no role: there is no extension"), "{told}");
+}
+
+// CON-21 CON-30: malformed requests too, as long as their frame is whole.
+#[test]
+fn without_a_role_a_malformed_request_is_answered_as_any_other() {
+    let told = "invalid = { reply = \"exception:3\", then = \"close\" }";
+    let contract = contract(&format!("{UNITS}\n[reject]\n{told}\n"));
+    let policy = policy(&contract);
+    let malformed = [
+        (3, hex("")),
+        (3, hex("0000 0001 00")),
+        (3, hex("0000 0000")),
+        (3, hex("ffff 007d")),
+        (6, hex("0064 ffff")),
+        (16, hex("0064 0002 04 0001")),
+        (16, hex("0064 0002 03 0001 0002")),
+        (100, hex("00")),
+        (3, hex("0000 0001")),
+    ];
+    let mut run = admitted(&contract, &policy, None);
+    let mut due = Vec::new();
+    for (code, data) in &malformed {
+        run.say(Side::Client, &adu(1, *code, data), usize::MAX);
+        due.extend(adu(1, code | 0x80, &[1]));
+    }
+    assert_eq!((&run.seen.peer, run.seen.ended), (&due, None));
+    assert_eq!(run.seen.service, Vec::<u8>::new());
+    assert!(run.seen.reasons.contains(&Reason::Size), "the record says what was wrong");
+    // Whoever has a role learns what was wrong.
+    let mut run = admitted(&contract, &policy, Some("Viewer"));
+    run.say(Side::Client, &adu(1, 3, &hex("0000 0000")), usize::MAX);
+    assert_eq!(run.seen.peer, adu(1, 0x83, &[3]));
 }
 
 #[test]
