@@ -166,6 +166,14 @@ impl Codec {
         }
     }
 
+    /// Whether some of these requests bind others to be carried out together or not at all.
+    pub(crate) fn has_transactions(&self, requests: &[&MessageRule]) -> bool {
+        match self {
+            Self::Resp(_) => Resp::has_transactions(requests),
+            Self::Modbus(_) | Self::JsonRpc(_) | Self::Hl7(_) => false,
+        }
+    }
+
     /// Answers of the classes that the contract does not list.
     pub(crate) fn rejects(&self, requests: &[&MessageRule]) -> Vec<(Class, Reject)> {
         match self {

@@ -66,11 +66,15 @@ impl Resp {
         limits
     }
 
+    /// Whether some of these messages begin a transaction.
+    pub(super) fn has_transactions(requests: &[&MessageRule]) -> bool {
+        requests.iter().any(|message| names(message).any(|name| name == "MULTI"))
+    }
+
     /// A denial as clients know it, a general error for the rest. Within a transaction a command
     /// that is left out would not stop the others, so where there are some a refusal closes.
     pub(super) fn rejects(&self, requests: &[&MessageRule]) -> Vec<(Class, Reject)> {
-        let transactions = requests.iter().any(|message| names(message).any(|n| n == "MULTI"));
-        let then = if transactions { Then::Close } else { Then::Continue };
+        let then = if Self::has_transactions(requests) { Then::Close } else { Then::Continue };
         let error = |text: &str| Reject {
             reply: Some(Reply::Codec(Form::Error(text.into()))),
             then,

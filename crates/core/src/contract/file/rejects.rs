@@ -5,7 +5,7 @@ use super::{fields, rule_error};
 use crate::contract::codec::Codec;
 use crate::contract::frame::FrameRule;
 use crate::contract::reject::{Reject, Reply, ReplyTemplate, ReplyValue, Then};
-use crate::contract::{ContractLimits, Pairing, Role};
+use crate::contract::{ContractLimits, MessageRule, Pairing, Role};
 use crate::document::{Placed, Table};
 use crate::rejection::Class;
 use std::time::Duration;
@@ -21,6 +21,8 @@ struct Scope<'s> {
     values: &'s Values,
     /// Whether some message of the client expects no reply.
     silent: bool,
+    /// Whether the client's messages may belong together, so that none may be left out.
+    together: bool,
 }
 
 pub(super) fn rejects(
@@ -35,7 +37,8 @@ pub(super) fn rejects(
     let values = values(&table);
     let mut requests = client.rule.messages.iter().filter_map(|m| m.request());
     let silent = requests.clone().any(|request| !request.expects);
-    let scope = Scope { server, limits, pairing, codec, values: &values, silent };
+    let together = together(codec, client);
+    let scope = Scope { server, limits, pairing, codec, values: &values, silent, together };
     let expects = requests.any(|request| request.expects);
     let rejects = classes(&table, &scope, expects);
     table.finish();
@@ -53,7 +56,8 @@ pub(super) fn of_messages(
     values: &Values,
 ) {
     let Some(table) = top.table("client") else { return };
-    let scope = Scope { server, limits, pairing, codec, values, silent: false };
+    let together = together(codec, client);
+    let scope = Scope { server, limits, pairing, codec, values, silent: false, together };
     for message in table.tables("message") {
         let Some(reject) = message.table("reject") else { continue };
         let name = message.text("name").map_or("", |name| name.value);
@@ -69,6 +73,11 @@ pub(super) fn of_messages(
         }
         reject.finish();
     }
+}
+
+fn together(codec: Option<&Codec>, client: &Draft) -> bool {
+    let messages: Vec<&MessageRule> = client.rule.messages.iter().collect();
+    codec.is_some_and(|codec| codec.has_transactions(&messages))
 }
 
 fn values(reject: &Table<'_, '_>) -> Values {
@@ -156,8 +165,11 @@ fn reject(table: &Table<'_, '_>, class: Class, scope: &Scope<'_>, expects: bool)
     {
         let message = "some messages expect no reply, and a refused one of them would get one that \
                        the next request's sender takes for theirs";
-        let finding = table.document().error("K-73", at, message).warning();
-        table.document().find(finding.hint("`close`, or no `reply`"));
+        table.error_with_hint("K-73", at, message, "`close`, or no `reply`");
+    } else if goes_on && scope.together && class != Class::Server {
+        let message = "within a transaction the other commands would be carried out without the \
+                       refused one";
+        table.error_with_hint("K-80", at, message, "`close` or `reset`");
     } else if class == Class::Server && goes_on && !stands_in {
         table.error_with_hint(
             "K-72",

@@ -233,6 +233,15 @@ fn a_secret_is_used_nowhere() {
     refused(&nested, "title", "title", "error[K-60]: `/pin` is secret; no policy sees it");
 }
 
+// K-73: what may expect no answer gets none, so that nobody takes it for theirs.
+#[test]
+fn in_order_a_refusal_is_not_answered_and_gone_past_where_some_messages_expect_nothing() {
+    let answer = "[reject]\nlimit = { reply = \"x\", then = \"continue\" }";
+    refused(TALK, "[reject]", answer, "error[K-73]: some messages expect no reply");
+    let close = "reply = \"bad\", then = \"close\"";
+    refused(TALK, close, "reply = \"bad\", then = \"continue\"", "error[K-73]");
+}
+
 // K-70, K-71, K-72
 #[test]
 fn a_refusal_goes_on_only_where_the_exchange_holds() {

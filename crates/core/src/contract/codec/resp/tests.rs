@@ -404,6 +404,28 @@ fn where_there_are_transactions_a_refusal_ends_the_connection() {
     assert!(seen.end.is_some());
 }
 
+// K-80: the others of a transaction must not be carried out without the refused one.
+#[test]
+fn a_contract_with_transactions_goes_on_past_no_refusal() {
+    let with = |commands: &str, reject: &str| {
+        load(&format!("{}\n{reject}", message(commands, ""))).err().unwrap_or_default()
+    };
+    for class in ["denied", "invalid", "undeclared", "limit"] {
+        let goes_on =
+            format!("[reject]\n{class} = {{ reply = \"error:ERR x\", then = \"continue\" }}");
+        let faults = with("\"MULTI\", \"EXEC\"", &goes_on);
+        assert!(
+            faults.iter().any(|f| f.contains("error[K-80]: within a transaction")),
+            "{faults:?}"
+        );
+        assert_eq!(with("\"PING\"", &goes_on), Vec::<String>::new());
+        assert_eq!(with("\"MULTI\", \"EXEC\"", &goes_on.replace("continue", "close")), [""; 0]);
+    }
+    let own = "reject.denied = { reply = \"error:ERR x\", then = \"continue\" }";
+    let faults = load(&message("\"MULTI\", \"EXEC\"", own)).err().unwrap_or_default();
+    assert!(faults.iter().any(|fault| fault.contains("K-80")), "{faults:?}");
+}
+
 // section 17
 #[test]
 fn a_password_is_in_no_sentence() {
