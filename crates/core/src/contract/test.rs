@@ -1,7 +1,9 @@
 //! The runner of `[[test]]`: a contract is loaded only if all its vectors hold.
 //!
-//! Every vector runs whole and byte by byte, with the same verdicts, replies and forwarded bytes
-//! (`contracts.md` section 21).
+//! Every vector runs whole, byte by byte and in one stream with its like, with the same verdicts,
+//! replies and forwarded bytes (`contracts.md` section 21).
+
+mod joined;
 
 use super::frame::FrameRule;
 use super::value::Value;
@@ -93,7 +95,40 @@ pub fn run(contract: &Arc<Contract>) -> Vec<Outcome> {
         name: vector.name.clone(),
         failure: Runner { contract, vector }.run().err(),
     };
-    contract.tests.iter().map(outcome).collect()
+    let mut outcomes: Vec<Outcome> = contract.tests.iter().map(outcome).collect();
+    for (vector, failure) in joined::failures(contract) {
+        let of = outcomes.iter_mut().find(|outcome| outcome.name == vector.name);
+        if let Some(outcome) = of {
+            outcome.failure.get_or_insert(failure);
+        }
+    }
+    outcomes
+}
+
+/// What the tests of a contract say, one exchange for each vector and each dialogue: for tests that
+/// say it in another way.
+#[doc(hidden)]
+#[must_use]
+pub fn exchanges(contract: &Contract) -> Vec<Vec<(Side, Vec<u8>)>> {
+    let mut exchanges = Vec::new();
+    for vector in &contract.tests {
+        let before = vector.after.iter().map(|said| (Side::Client, said.clone()));
+        match &vector.source {
+            Source::Vectors(side, inputs, _) => {
+                for input in inputs {
+                    exchanges.push(before.clone().chain([(*side, input.clone())]).collect());
+                }
+            }
+            Source::Dialogue(steps) => {
+                let said = steps.iter().filter_map(|(step, _)| match step {
+                    Step::Say(side, bytes) => Some((*side, bytes.clone())),
+                    Step::Wait(_) | Step::End(_) => None,
+                });
+                exchanges.push(before.chain(said).collect());
+            }
+        }
+    }
+    exchanges
 }
 
 /// The failures of a contract's vectors as findings (K-90), and what they leave unshown (K-91).
@@ -106,6 +141,11 @@ pub(super) fn check(contract: &Arc<Contract>, file: &str, text: &str) -> Vec<Fin
             let message = format!("test `{}`: {failure}", vector.name);
             document.find(document.error("K-90", vector.span.clone(), message));
         }
+    }
+    let failed = document.has_errors();
+    for (vector, failure) in joined::failures(contract).into_iter().filter(|_| !failed) {
+        let message = format!("test `{}`: {failure}", vector.name);
+        document.find(document.error("K-90", vector.span.clone(), message));
     }
     for side in [Side::Client, Side::Server] {
         for message in &contract.direction(side).messages {
