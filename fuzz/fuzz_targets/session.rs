@@ -32,6 +32,7 @@ static CONTRACTS: LazyLock<Vec<Arc<Contract>>> = LazyLock::new(|| {
         include_str!("../../crates/core/tests/frames/headers.toml"),
         include_str!("../../crates/core/tests/frames/netstring.toml"),
         include_str!("../../crates/core/tests/frames/switch.toml"),
+        include_str!("../contracts/json-rpc-headers.toml"),
     ];
     texts.iter().map(|text| load(text)).collect()
 });

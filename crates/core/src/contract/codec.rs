@@ -59,7 +59,7 @@ impl Codec {
         match self {
             Self::Modbus(_) => FrameRule::Mbap,
             Self::Resp(resp) => FrameRule::Resp(resp.frame(side)),
-            Self::JsonRpc(_) => FrameRule::Lines(json_rpc::lines()),
+            Self::JsonRpc(codec) => codec.frame(),
             Self::Hl7(_) => FrameRule::Mllp,
         }
     }

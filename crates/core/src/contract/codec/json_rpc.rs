@@ -11,7 +11,7 @@ mod tests;
 use super::plain_reply;
 use crate::contract::decode::{JsonRule, Numbers, write_json};
 use crate::contract::field::FieldRule;
-use crate::contract::frame::{AtEof, Lines};
+use crate::contract::frame::{AtEof, FrameRule, Headers, Lines};
 use crate::contract::pattern::RuleError;
 use crate::contract::reject::{Form, Reject, Reply, Then};
 use crate::contract::value::{Pointer, Value};
@@ -40,10 +40,21 @@ const MCP: &str = include_str!("json_rpc/mcp.toml");
 /// The codec with what a contract chooses of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct JsonRpc {
+    /// What stands around an object.
+    pub(crate) framing: Framing,
     /// What every message must have around what the contract describes.
     pub(crate) envelope: Envelope,
     /// The protocol above, where it is one that Segwan knows.
     pub(crate) profile: Option<Mcp>,
+}
+
+/// `framing`: how a stream becomes objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// Each on a line of its own.
+    Lines,
+    /// Each behind a header `Content-Length` and an empty line.
+    Headers,
 }
 
 /// `profile = "mcp"`: the life cycle of the Model Context Protocol.
@@ -59,18 +70,28 @@ pub(crate) fn is_method(name: &str) -> bool {
     (1..=128).contains(&name.len()) && name.bytes().all(plain)
 }
 
-/// One JSON object a line, which ends with a line feed alone.
-pub(super) fn lines() -> Lines {
-    let at_eof = AtEof::Reject;
-    Lines { lf: true, crlf: false, writes_crlf: false, at_eof, skip_empty: false }
-}
-
 /// Numbers as RFC 7493 has them; a batch is no object, so it is refused.
 pub(super) fn decode() -> JsonRule {
     JsonRule { numbers: Numbers::IJson, top_any: false, nul_allowed: false }
 }
 
 impl JsonRpc {
+    /// One object a line, which ends with a line feed alone; or behind headers, as the Language
+    /// Server Protocol and the Debug Adapter Protocol have it.
+    pub(super) fn frame(&self) -> FrameRule {
+        let at_eof = AtEof::Reject;
+        match self.framing {
+            Framing::Headers => FrameRule::Headers(Headers::default()),
+            Framing::Lines => FrameRule::Lines(Lines {
+                lf: true,
+                crlf: false,
+                writes_crlf: false,
+                at_eof,
+                skip_empty: false,
+            }),
+        }
+    }
+
     /// A requestor of MCP may not use an id twice in a session.
     pub(super) fn reuse(&self) -> Reuse {
         if self.profile.is_some() { Reuse::Recent } else { Reuse::AfterReply }

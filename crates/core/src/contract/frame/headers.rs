@@ -20,6 +20,18 @@ pub struct Headers {
     max_header_bytes: usize,
 }
 
+impl Default for Headers {
+    /// `Content-Length`, and `Content-Type` beside it, as the Language Server Protocol has them.
+    fn default() -> Self {
+        Self {
+            length: "Content-Length".into(),
+            allow: vec!["Content-Length".into(), "Content-Type".into()],
+            max_headers: 16,
+            max_header_bytes: 4096,
+        }
+    }
+}
+
 impl Headers {
     /// A rule of these keys (`contracts.md` section 5).
     ///

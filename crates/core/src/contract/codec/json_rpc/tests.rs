@@ -294,7 +294,57 @@ fn ids_are_of_the_kind_that_the_contract_says() {
     }
 }
 
-// K-03, K-10, K-30, K-74, K-80
+const EDITOR: &str = include_str!("../../../../../../fuzz/contracts/json-rpc-headers.toml");
+const HOVER: &str = r#"{"jsonrpc":"2.0","id":1,"method":"textDocument/hover","params":{"line":3}}"#;
+
+fn framed(payload: &str) -> String {
+    format!("Content-Length: {}\r\n\r\n{payload}", payload.len())
+}
+
+fn behind(headers: &str) -> Seen {
+    let mut run = Run::new(contract(EDITOR));
+    run.pieces(Side::Client, format!("{headers}\r\n\r\n{HOVER}").as_bytes(), usize::MAX);
+    run.seen
+}
+
+#[test]
+fn an_object_behind_headers_is_forwarded_and_refused_behind_headers() {
+    let mut run = Run::new(contract(EDITOR));
+    let spaced = HOVER.replace(":3", ": 3");
+    let typed = "Content-Type: application/vscode-jsonrpc; charset=utf-8\r\n";
+    run.pieces(Side::Client, format!("{typed}{}", framed(&spaced)).as_bytes(), 1);
+    assert_eq!((&run.seen.service, &run.seen.reasons[..]), (&framed(HOVER), &[][..]));
+    let other = HOVER.replace("hover", "rename").replace("\"id\":1", "\"id\":2");
+    run.pieces(Side::Client, framed(&other).as_bytes(), usize::MAX);
+    let refusal = error("2", -32601, "method not found");
+    assert_eq!(run.seen.peer, framed(refusal.trim_end()));
+}
+
+// TRAP-06
+#[test]
+fn two_lengths_before_an_object_end_the_connection_and_none_is_believed() {
+    let length = HOVER.len();
+    assert_eq!(behind(&format!("Content-Length: {length}")).reasons, []);
+    for (headers, reason) in [
+        (format!("Content-Length: {length}\r\nContent-Length: {length}"), Reason::HeaderDuplicate),
+        (format!("Content-Length: {length}\r\nContent-Length: 5"), Reason::HeaderDuplicate),
+        (format!("Content-Length: 5\r\ncontent-length: {length}"), Reason::HeaderDuplicate),
+        (format!("Content-Length: {length}\r\n 5"), Reason::HeaderForm),
+        (format!("Content-Length : {length}"), Reason::HeaderForm),
+        (format!("Content-Length: +{length}"), Reason::LengthForm),
+        (format!("Content-Length: {length}, {length}"), Reason::LengthForm),
+        (format!("Transfer-Encoding: chunked\r\nContent-Length: {length}"), Reason::HeaderUnknown),
+        ("Content-Type: text/plain".to_owned(), Reason::HeaderMissing),
+        ("Content-Length: 999999".to_owned(), Reason::FrameTooLarge),
+    ] {
+        let seen = behind(&headers);
+        assert_eq!((&seen.reasons[..], seen.service.as_str()), (&[reason][..], ""), "{headers}");
+        assert_eq!(seen.peer, "", "{headers}");
+        assert!(seen.ended.is_some(), "{headers}");
+    }
+}
+
+// K-02, K-10, K-30, K-74, K-80
 #[test]
 fn what_a_contract_may_not_say_of_json_rpc_is_found() {
     let edit = |from: &str, to: &str| {
@@ -304,7 +354,6 @@ fn what_a_contract_may_not_say_of_json_rpc_is_found() {
     let codec = r#"kind = "json-rpc""#;
     let with = |keys: &str| format!("{codec}, {keys}");
     for (from, to, check, told) in [
-        (codec, with("framing = \"headers\""), "K-03", "`headers` is not in this build"),
         (codec, with("framing = \"http\""), "K-02", "`framing` is `http`"),
         (codec, with("profile = \"lsp\""), "K-10", "no profile `lsp`"),
         (codec, with("profile = \"mcp\""), "K-80", "has no `versions`"),
@@ -439,6 +488,7 @@ proptest! {
     #[test]
     fn a_refusal_is_json_rpc_whatever_was_refused(tree in "\\PC{0,40}", id in "\\PC{0,12}") {
         let codec = JsonRpc {
+            framing: Framing::Lines,
             envelope: Envelope { ids: envelope::Ids::Any, error_data: false },
             profile: None,
         };

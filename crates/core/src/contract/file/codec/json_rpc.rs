@@ -5,7 +5,7 @@ use super::super::messages::Reader;
 use super::super::states::Names;
 use crate::contract::codec::Codec;
 use crate::contract::codec::json_rpc::envelope::{Envelope, ID, Ids, SAFE};
-use crate::contract::codec::json_rpc::{JsonRpc, Mcp};
+use crate::contract::codec::json_rpc::{Framing, JsonRpc, Mcp};
 use crate::contract::field::FieldRule;
 use crate::contract::schema::Schema;
 use crate::contract::value::{Pointer, Value};
@@ -16,15 +16,12 @@ use std::ops::Range;
 
 /// The keys of `codec = { kind = "json-rpc", .. }`.
 pub(super) fn json_rpc(keys: Option<&Table<'_, '_>>) -> Option<JsonRpc> {
-    let mut codec =
-        JsonRpc { envelope: Envelope { ids: Ids::Any, error_data: false }, profile: None };
+    let envelope = Envelope { ids: Ids::Any, error_data: false };
+    let mut codec = JsonRpc { framing: Framing::Lines, envelope, profile: None };
     let Some(keys) = keys else { return Some(codec) };
     match keys.text("framing").map(|text| (text.value, text.span)) {
         None | Some(("lines", _)) => {}
-        Some(("headers", span)) => {
-            keys.error("K-03", span, "frame `headers` is not in this build yet");
-            return None;
-        }
+        Some(("headers", _)) => codec.framing = Framing::Headers,
         Some((other, span)) => {
             let text = format!("`framing` is `{other}`, not `lines` or `headers`");
             keys.error("K-02", span, text);
