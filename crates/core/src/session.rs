@@ -508,6 +508,10 @@ impl Session {
     ) -> usize {
         let contract = Arc::clone(&self.contract);
         let direction = contract.direction(side);
+        if direction.frame.uninspected().is_some() {
+            self.pass(side, bytes, out);
+            return bytes.len();
+        }
         let limit = contract.frame_limit(side);
         let mut used = 0;
         loop {
@@ -576,6 +580,26 @@ impl Session {
             bytes.len()
         } else {
             used
+        }
+    }
+
+    /// Passes on what a side says where the contract lets it pass uninspected.
+    fn pass(&mut self, side: Side, bytes: &[u8], out: &mut Outbox) {
+        if self.ended || (side == Side::Client && self.closing.is_some()) {
+            return;
+        }
+        self.spoke = true;
+        let size = bytes.len() as u64;
+        match side {
+            Side::Client => {
+                self.client_spoke = true;
+                self.totals.bytes_to_server += size;
+                out.to_server.0.extend_from_slice(bytes);
+            }
+            Side::Server => {
+                self.totals.bytes_to_client += size;
+                out.to_client.0.extend_from_slice(bytes);
+            }
         }
     }
 
@@ -695,7 +719,10 @@ impl Session {
         {
             let Closing { reason, sentence, .. } = closing.clone();
             self.open.flush_all(&self.contract, &mut out.to_client.0);
-            self.stop(reason, sentence, Manner::Orderly, Manner::Orderly, out);
+            // Nobody knows whether what passed uninspected was at an end of something.
+            let whole = self.contract.server.frame.uninspected().is_none();
+            let client = if whole { Manner::Orderly } else { Manner::Reset };
+            self.stop(reason, sentence, client, Manner::Orderly, out);
         }
     }
 

@@ -126,7 +126,7 @@ fn keys_out_of_their_range_are_refused_with_their_place() {
         ),
         ("{ kind = \"mllp\", size = 2 }", "size"),
         ("{ kind = \"netstrin\" }", "did you mean `netstring`?"),
-        ("{ kind = \"raw\" }", "frame kind `raw` is not in this build yet"),
+        ("{ kind = \"raw\" }", "has no `danger_uninspected`"),
     ] {
         let text = FIXED.replacen("{ kind = \"fixed\", size = 2 }", frame, 1);
         let findings = load("frame.toml", &text).expect_err(frame);

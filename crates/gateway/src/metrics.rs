@@ -386,6 +386,7 @@ mod tests {
             contract: None,
             recorded: false,
             shadow: false,
+            uninspected: None,
             counts: Counts { accepted: 9, handshakes: 1, connections: 2, ..Counts::default() },
         };
         let agent = AgentStatus {

@@ -106,6 +106,7 @@ fn table(gate: GateStatus, refused: BTreeMap<String, u64>) -> TableStatus {
         contract: gate.contract,
         recorded: gate.recorded,
         shadow: gate.shadow,
+        uninspected: gate.uninspected,
         accepted: counts.accepted,
         handshakes: counts.handshakes,
         connections: counts.connections,
@@ -187,6 +188,9 @@ pub struct TableStatus {
     /// The contract is tried, and not enforced.
     #[serde(default)]
     pub shadow: bool,
+    /// What the contract lets pass uninspected, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uninspected: Option<String>,
     /// Connections accepted since the start.
     pub accepted: u64,
     /// Handshakes in progress.

@@ -183,6 +183,9 @@ impl Contract {
 
 /// How the bytes of a direction become messages.
 fn read_as(direction: &Direction) -> String {
+    if let Some(reason) = direction.frame.uninspected() {
+        return format!("**Not inspected**, whatever is said: {reason}.");
+    }
     let frame = match &direction.frame {
         FrameRule::Lines(lines) => {
             let end = match (lines.lf, lines.crlf) {
@@ -206,6 +209,7 @@ fn read_as(direction: &Direction) -> String {
         FrameRule::Switch(_) => "Frames of several kinds, told apart by one field".to_owned(),
         FrameRule::Mllp => "Blocks of MLLP".to_owned(),
         FrameRule::Resp(_) => "Commands and replies of RESP".to_owned(),
+        FrameRule::Raw(_) => "No frames".to_owned(),
     };
     let payload = match &direction.decode {
         DecodeRule::Bytes { .. } => "bytes that are **not inspected**",

@@ -82,6 +82,10 @@ fn contract(top: &Table<'_, '_>, read: ReadFile<'_>) -> Option<Contract> {
         return None;
     };
     decoders::fit(top, &client, &server, &limits);
+    if client.rule.frame.uninspected().is_some() && !limits.rate.is_empty() {
+        let text = "a rate counts the client's messages, and what it says is not inspected";
+        top.error("K-14", top.key_span("limits"), text);
+    }
     let (mut client, mut server) = (client, server);
     if let Some(codec) = codec {
         codec::add_profile(top, Side::Client, paired, codec, &states, &mut client);

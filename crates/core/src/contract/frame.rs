@@ -57,6 +57,8 @@ pub enum FrameRule {
     Mbap,
     /// Values of RESP, whose types stay in the payload.
     Resp(RespFrame),
+    /// No frames: the direction passes uninspected, for this reason. It has no messages.
+    Raw(Box<str>),
 }
 
 /// One whole frame at the start of a buffer.
@@ -71,6 +73,15 @@ pub struct Frame {
 }
 
 impl FrameRule {
+    /// Why the direction passes uninspected, if it does.
+    #[must_use]
+    pub fn uninspected(&self) -> Option<&str> {
+        match self {
+            Self::Raw(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
     /// Looks for one whole frame at the start of `buffer`.
     ///
     /// `scanned` says how many bytes were already searched in vain; it is kept between calls that
@@ -97,6 +108,8 @@ impl FrameRule {
             Self::Switch(rule) => rule.cut(buffer, limit),
             Self::Mbap => mbap::cut(buffer, limit),
             Self::Resp(rule) => rule.cut(buffer, scanned, limit),
+            // Nothing of it is judged.
+            Self::Raw(_) => Ok(Some(Frame { size: buffer.len(), payload: 0..0, skipped: true })),
         }?;
         if frame.is_some() {
             *scanned = 0;
@@ -154,6 +167,10 @@ impl FrameRule {
             Self::Switch(rule) => rule.put(payload, out),
             Self::Mbap => mbap::put(payload, out),
             Self::Resp(rule) => rule.put(payload, out),
+            Self::Raw(_) => {
+                let sentence = "what passes uninspected has no frames";
+                Err(Violation::new(Reason::LengthForm, sentence))
+            }
         }
     }
 }

@@ -353,6 +353,19 @@ impl Contract {
         }
     }
 
+    /// What passes uninspected, and why: a sentence for whoever looks at the service.
+    #[must_use]
+    pub fn uninspected(&self) -> Option<String> {
+        let side = |side: Side| {
+            let reason = self.direction(side).frame.uninspected()?;
+            Some(format!("what the {} says is not inspected: {reason}", side.as_str()))
+        };
+        match (side(Side::Client), side(Side::Server)) {
+            (Some(client), Some(server)) => Some(format!("{client}; {server}")),
+            (client, server) => client.or(server),
+        }
+    }
+
     /// A payload as one frame of a side, for a program that speaks this contract itself. Whether
     /// the message may be said is for a [`crate::session::Session`] to judge.
     ///

@@ -147,7 +147,8 @@ pub(super) fn check(contract: &Arc<Contract>, file: &str, text: &str) -> Vec<Fin
         let message = format!("test `{}`: {failure}", vector.name);
         document.find(document.error("K-90", vector.span.clone(), message));
     }
-    for side in [Side::Client, Side::Server] {
+    let inspected = |side: &Side| contract.direction(*side).frame.uninspected().is_none();
+    for side in [Side::Client, Side::Server].into_iter().filter(inspected) {
         for message in &contract.direction(side).messages {
             if !shown.cleared.iter().any(|(of, name)| *of == side && *name == message.name) {
                 let what =
@@ -160,7 +161,7 @@ pub(super) fn check(contract: &Arc<Contract>, file: &str, text: &str) -> Vec<Fin
             document.find(Finding::whole(file, what).check("K-91").warning());
         }
     }
-    if contract.limits.rate.is_empty() {
+    if contract.limits.rate.is_empty() && inspected(&Side::Client) {
         let finding = Finding::whole(file, "the contract has no `limits.rate`");
         let hint = "`rate = { per = \"identity\", messages = \"50/s\" }`";
         document.find(finding.check("K-92").hint(hint).warning());

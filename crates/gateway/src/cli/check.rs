@@ -155,7 +155,10 @@ fn contract(inspection: &Inspection) -> String {
     match inspection {
         Inspection::Raw => "uninspected".to_owned(),
         Inspection::Recorded(_) => "uninspected, recorded".to_owned(),
-        Inspection::Contract(contract) => contract.name().to_owned(),
+        Inspection::Contract(contract) => match contract.uninspected() {
+            Some(what) => format!("{} ({what})", contract.name()),
+            None => contract.name().to_owned(),
+        },
         Inspection::Shadow(contract) => format!("{} ({NOT_ENFORCED})", contract.name()),
     }
 }

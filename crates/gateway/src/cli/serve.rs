@@ -288,7 +288,12 @@ fn tell(global: &Global, process: &Process, tokens: &[Token]) -> Result<(), Fail
                 let tried = report.style(Look::Warning, NOT_ENFORCED);
                 format!("contract {contract} ({tried})")
             }
-            Some(contract) => format!("contract {contract}"),
+            Some(contract) => match &gate.uninspected {
+                Some(what) => {
+                    format!("contract {contract} ({})", report.style(Look::Warning, what))
+                }
+                None => format!("contract {contract}"),
+            },
             None if gate.recorded => {
                 report.style(Look::Warning, "uninspected, recorded").to_string()
             }

@@ -138,7 +138,10 @@ fn show_peers(report: &Report, peers: &[(&TableStatus, &PeerStatus)], now_ms: i6
 fn contract(table: &TableStatus) -> Cell {
     match &table.contract {
         Some(contract) if table.shadow => (Look::Warning, format!("{contract} ({NOT_ENFORCED})")),
-        Some(contract) => plain(contract),
+        Some(contract) => match &table.uninspected {
+            Some(what) => (Look::Warning, format!("{contract} ({what})")),
+            None => plain(contract),
+        },
         None if table.recorded => (Look::Warning, "uninspected, recorded".to_owned()),
         None => (Look::Warning, "uninspected".to_owned()),
     }
@@ -299,6 +302,7 @@ mod tests {
             contract: None,
             recorded: false,
             shadow: false,
+            uninspected: None,
             accepted: 0,
             handshakes: 2,
             connections: 5,
@@ -309,6 +313,10 @@ mod tests {
         assert_eq!(contract(&table), (Look::Warning, "uninspected".to_owned()));
         let tried = TableStatus { contract: Some("o/1".to_owned()), shadow: true, ..table.clone() };
         assert_eq!(contract(&tried), (Look::Warning, "o/1 (shadow, not enforced)".to_owned()));
+        let what = "what the server says is not inspected: status pages".to_owned();
+        let half = TableStatus { shadow: false, uninspected: Some(what), ..tried };
+        let shown = "o/1 (what the server says is not inspected: status pages)";
+        assert_eq!(contract(&half), (Look::Warning, shown.to_owned()));
         assert_eq!(open(&table), "5 +2 arriving");
         table.refused = BTreeMap::from([("charset".to_owned(), 1), ("schema".to_owned(), 7)]);
         assert_eq!(refused(&table).1, "schema 7, charset 1");

@@ -188,6 +188,8 @@ pub struct GateStatus {
     pub recorded: bool,
     /// The contract is tried, and not enforced.
     pub shadow: bool,
+    /// What the contract lets pass uninspected, and why.
+    pub uninspected: Option<String>,
     /// Its numbers.
     pub counts: Counts,
 }
@@ -263,6 +265,7 @@ impl Gateway {
                 contract: gate.inspection.contract().map(|contract| contract.name().to_owned()),
                 recorded: gate.inspection.capture().is_some(),
                 shadow: gate.inspection.is_shadow(),
+                uninspected: gate.inspection.contract().and_then(|of| of.uninspected()),
                 counts: gate.registry.counts(list),
             }
         };

@@ -235,6 +235,9 @@ impl Process {
         for gate in self.running.gateway.status(0) {
             let mut event = Event::new(EventKind::Started);
             event.sentence = format!("{} {} → {}", gate.mode, gate.listen, gate.to);
+            if let Some(what) = gate.uninspected {
+                event.sentence += &format!("; {what}");
+            }
             event.service = gate.name;
             event.contract = gate.contract;
             self.recorder.record(event);

@@ -183,6 +183,7 @@ mod tests {
             contract: None,
             recorded: false,
             shadow: false,
+            uninspected: None,
             counts: Counts { refused: [(reason, count)].into(), ..Counts::default() },
         };
         let mut known = HashMap::new();

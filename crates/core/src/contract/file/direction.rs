@@ -46,6 +46,7 @@ pub(super) fn direction(
             super::codec::refuse_fixed(&table, &["frame", "decode"]);
             (Some(codec.frame(of)), Some((codec.decode(of), None)))
         }
+        None if is_raw(&table) => return uninspected(&table),
         None => (frame(&table), decode(&table)),
     };
     let tag = tag(&table, codec.and_then(|codec| codec.tag(of)));
@@ -118,6 +119,33 @@ pub(super) fn direction(
         rule: Direction { frame: frame?, decode, grammar, canonical, tag, text, messages },
         spans,
     })
+}
+
+fn is_raw(table: &Table<'_, '_>) -> bool {
+    let frame = table.table("frame");
+    frame.and_then(|frame| frame.text("kind")).is_some_and(|kind| kind.value == "raw")
+}
+
+/// A direction that is not inspected has no other keys (K-14).
+fn uninspected(table: &Table<'_, '_>) -> Option<Draft> {
+    let frame = frame(table);
+    let others = ["decode", "forward", "tag", "text", "message"];
+    for key in others.into_iter().filter(|key| table.has(key)) {
+        let text = format!("nothing is known of what passes uninspected, so there is no `{key}`");
+        table.error("K-14", table.key_span(key), text);
+        let _ = table.value(key);
+    }
+    table.finish();
+    let rule = Direction {
+        frame: frame?,
+        decode: DecodeRule::Bytes { name: "data".into() },
+        grammar: None,
+        canonical: false,
+        tag: None,
+        text: TextRule::plain(),
+        messages: Vec::new(),
+    };
+    Some(Draft { rule, spans: Vec::new() })
 }
 
 /// A direction of which the contract says nothing, because its codec says it all.

@@ -8,7 +8,7 @@ use crate::contract::units;
 use crate::document::Table;
 use crate::finding::nearest;
 
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 11] = [
     "lines",
     "delimiter",
     "length",
@@ -19,6 +19,7 @@ const NAMES: [&str; 10] = [
     "switch",
     "octet-count",
     "mllp",
+    "raw",
 ];
 
 pub(super) fn frame(direction: &Table<'_, '_>) -> Option<FrameRule> {
@@ -40,11 +41,7 @@ pub(super) fn frame(direction: &Table<'_, '_>) -> Option<FrameRule> {
         Some("headers") => headers(&table),
         Some("octet-count") => octet_count(&table),
         Some("switch") => switch(&table),
-        Some(later @ "raw") => {
-            let span = kind.as_ref().map_or(0..0, |kind| kind.span.clone());
-            table.error("K-03", span, format!("frame kind `{later}` is not in this build yet"));
-            return None;
-        }
+        Some("raw") => raw(&table),
         Some(other) => {
             let span = kind.as_ref().map_or(0..0, |kind| kind.span.clone());
             let message = format!("there is no frame kind `{other}`");
@@ -62,6 +59,23 @@ pub(super) fn frame(direction: &Table<'_, '_>) -> Option<FrameRule> {
     };
     table.finish();
     frame
+}
+
+/// K-14: uninspected under a name that says so, with the reason.
+fn raw(table: &Table<'_, '_>) -> Option<FrameRule> {
+    const KEY: &str = "danger_uninspected";
+    let Some(reason) = table.text(KEY) else {
+        if !table.has(KEY) {
+            let hint = "`danger_uninspected = \"who vouches for what passes, and why\"`";
+            table.missing("K-14", KEY, hint);
+        }
+        return None;
+    };
+    if !(10..=300).contains(&reason.value.chars().count()) {
+        table.error("K-14", reason.span, "the reason has 10 to 300 characters");
+        return None;
+    }
+    Some(FrameRule::Raw(reason.value.into()))
 }
 
 fn lines(table: &Table<'_, '_>) -> Lines {

@@ -233,6 +233,78 @@ fn a_secret_is_used_nowhere() {
     refused(&nested, "title", "title", "error[K-60]: `/pin` is secret; no policy sees it");
 }
 
+/// A service of which only what it is asked is held to a contract.
+const PRINTER: &str = r#"
+contract = "printer/1"
+
+[client]
+frame  = { kind = "lines", ends = ["\n"] }
+decode = { kind = "text", charset = "ascii" }
+
+[[client.message]]
+name    = "page"
+grammar = 'page (?P<n>[0-9]{1,3})'
+fields.n = { int = [1, 100] }
+expects = "none"
+action  = "print"
+
+[server]
+frame = { kind = "raw", danger_uninspected = "the printer's own status pages are binary" }
+
+[[test]]
+client = ["page 7\n"]
+expect = "forward"
+
+[[test]]
+client = ["page 0\n"]
+expect = "invalid"
+"#;
+
+#[test]
+fn one_direction_may_pass_uninspected_for_a_reason_and_the_other_is_still_judged() {
+    let printer = contract(PRINTER);
+    let told = printer.uninspected().unwrap();
+    assert_eq!(
+        told,
+        "what the server says is not inspected: the printer's own status pages are binary"
+    );
+    assert!(printer.document().contains("**Not inspected**, whatever is said: the printer's own"));
+    let mut pair = Pair::open(PRINTER);
+    pair.server(b"\x00\xffready").client(b"page 7\npa").server(b"\nTraceback").client(b"ge 0\n");
+    assert_eq!(
+        (&pair.service[..], &pair.peer[..]),
+        (&b"page 7\n"[..], &b"\x00\xffready\nTraceback"[..])
+    );
+    assert_eq!(pair.reasons, [Reason::Range]);
+    // What was cut off must not look whole.
+    let manners = pair.end.take().map(|end| (end.client, end.server));
+    assert_eq!(manners, Some((Manner::Reset, Manner::Orderly)));
+    // The other way round, and nothing is answered within what nobody reads.
+    let push = "[[server.message]]\nname = \"done\"\ngrammar = 'done'\npushes = true\n";
+    let server = "[server]\nframe = { kind = \"lines\" }\ndecode = { kind = \"text\", charset = \"ascii\" }\n";
+    let raw = "frame = { kind = \"raw\", danger_uninspected = \"a stream of scans\" }\n";
+    let text = format!(
+        "contract = \"scans/1\"\npair = {{ by = \"none\" }}\n[client]\n{raw}{server}{push}"
+    );
+    let mut pair = Pair::open(&text);
+    pair.client(b"\x00\x01").server(b"done\n").client(b"\n").server(b"error\n");
+    assert_eq!((&pair.service[..], &pair.peer[..]), (&b"\x00\x01\n"[..], &b"done\n"[..]));
+    assert_eq!(pair.end.take().map(|end| end.server), Some(Manner::Reset));
+}
+
+// K-14, K-22, K-74
+#[test]
+fn what_is_not_inspected_has_a_reason_and_nothing_else() {
+    let reason = ", danger_uninspected = \"the printer's own status pages are binary\"";
+    refused(PRINTER, reason, "", "error[K-14]: `[server.frame]` has no `danger_uninspected`");
+    refused(PRINTER, reason, ", danger_uninspected = \"because\"", "error[K-14]");
+    let more = "[server]\ndecode = { kind = \"json\" }";
+    refused(PRINTER, "[server]", more, "error[K-14]: nothing is known of what passes uninspected");
+    refused(PRINTER, "expects = \"none\"", "", "error[K-22]");
+    let answer = "[reject]\ninvalid = { reply = \"no\", then = \"close\" }\n[client]";
+    refused(PRINTER, "[client]", answer, "error[K-74]: the reply is no frame of the server");
+}
+
 // K-73: what may expect no answer gets none, so that nobody takes it for theirs.
 #[test]
 fn in_order_a_refusal_is_not_answered_and_gone_past_where_some_messages_expect_nothing() {
