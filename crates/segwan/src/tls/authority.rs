@@ -3,7 +3,9 @@
 
 use super::config;
 use super::trust::{Rule, State, TrustState};
-use super::verify::{Expected, Fault, Judge, Judged, Verdict, Verifier, overheard as overhear};
+use super::verify::{
+    Expected, Fault, Judge, Judged, Verdict, Verifier, fault, overheard as overhear,
+};
 use super::{HandshakeError, SettingsError};
 use crate::credentials::Credentials;
 use arc_swap::ArcSwap;
@@ -250,7 +252,7 @@ async fn overheard<T>(
     match timeout_at(deadline, step).await {
         Ok(Ok(done)) => Ok((done, verdict)),
         Ok(Err(error)) => Err(match verdict {
-            Some(Err(Fault { reason, sentence, presented })) => {
+            Some(Err(Fault { reason, sentence, presented, .. })) => {
                 HandshakeError { reason, sentence, presented }
             }
             // A process that ends cuts its handshakes: that says nothing of who it was.
@@ -351,7 +353,7 @@ impl Judge for Pinned {
             let pins: Vec<_> = self.pins.iter().map(|pin| segwan_pki::key::hex(pin)).collect();
             let pins = pins.join(" or ");
             let sentence = format!("does not hold a certificate under the pinned root {pins}");
-            Err(Fault { reason: Reason::UnknownIssuer, sentence, presented: None })
+            Err(fault(Reason::UnknownIssuer, sentence))
         })
     }
 }

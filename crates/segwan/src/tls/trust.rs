@@ -293,7 +293,7 @@ fn unreadable(sentence: String) -> HandshakeError {
 }
 
 fn refused(fault: Fault) -> HandshakeError {
-    let Fault { reason, sentence, presented } = fault;
+    let Fault { reason, sentence, presented, .. } = fault;
     HandshakeError { reason, sentence, presented }
 }
 

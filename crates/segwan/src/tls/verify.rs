@@ -9,11 +9,13 @@ mod jury;
 mod leaf;
 mod mapping;
 mod path;
+mod reached;
 
 pub use identity::Expected;
 pub(crate) use judged::{Judge, Judged, overheard};
 pub(crate) use jury::Jury;
 pub use mapping::{MapError, Mapping, RULES, RulePart};
+use path::Walk;
 pub(crate) use path::fault_of_issuer;
 
 use crate::tls::trust::{Rule, State};
@@ -42,6 +44,8 @@ pub(crate) struct Fault {
     pub(crate) reason: Reason,
     pub(crate) sentence: String,
     pub(crate) presented: Option<Presented>,
+    /// Whether its path leads to one of the judge's roots, so that nobody else is asked.
+    pub(crate) leads_here: bool,
 }
 
 /// What could be read of a certificate that was not believed; all of it is text of the peer.
@@ -159,7 +163,8 @@ impl Verifier {
             let sentence = format!("the peer's certificate cannot be read: {why}");
             fault(Reason::CertificateInvalid, sentence)
         })?;
-        let judged = self.walk_path(&leaf, leaf_der, others, now).and_then(|path| {
+        let Walk { path, leads_here } = self.walk_path(&leaf, leaf_der, others, now);
+        let judged = path.and_then(|path| {
             self.check_usage(&leaf)?;
             self.check_leaf(&leaf)?;
             then(self, &leaf, path)
@@ -167,7 +172,7 @@ impl Verifier {
         judged.map_err(|(reason, why)| {
             let presented = Presented::of(&leaf);
             let sentence = format!("{} {why}", presented.title());
-            Fault { reason, sentence, presented: Some(presented) }
+            Fault { reason, sentence, presented: Some(presented), leads_here }
         })
     }
 
@@ -216,6 +221,7 @@ impl Judge for Verifier {
     }
 }
 
-fn fault(reason: Reason, sentence: String) -> Fault {
-    Fault { reason, sentence, presented: None }
+/// A fault of which no certificate, and so no authority, can be named.
+pub(crate) fn fault(reason: Reason, sentence: String) -> Fault {
+    Fault { reason, sentence, presented: None, leads_here: false }
 }

@@ -1,7 +1,7 @@
 //! Certificates of a foreign authority: known by its rules, below its own names, and by nothing
 //! else (`pki.md` section 17).
 
-use crate::hierarchy::{Ca, Shown, dns, pem, uri};
+use crate::hierarchy::{Ca, Shown, Use, dns, pem, uri};
 use crate::{handshake, native, now, refusal, service};
 use rcgen::{CertificateParams, CustomExtension, DnType};
 use segwan::tls::trust::TrustError;
@@ -244,6 +244,71 @@ async fn a_root_that_changes_hands_takes_nobody_along() {
     let reason = trust.judge_again(&peer, now()).map(|(reason, _)| reason);
     assert_eq!(reason, Some(Reason::TrustWithdrawn));
     assert_eq!(name(&trust, &new, &old.leaf()).await, Err(Reason::IdentityUnmapped));
+}
+
+// PKI-72: webpki says "expired" of a path that leads nowhere, and no more of the one that does.
+#[tokio::test]
+async fn what_is_sent_along_in_vain_keeps_no_foreign_authority_from_being_asked() {
+    let (plant, elsewhere) = (Ca::root("plant"), Ca::root("elsewhere"));
+    let (ours, trust) = beside(&plant, &[PRESSES]);
+    let issuing = plant.issuing("presses");
+    let ended =
+        |params: &mut CertificateParams| params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+    let narrow =
+        |params: &mut CertificateParams| params.extended_key_usages = vec![Use::TimeStamping];
+    let useless = [
+        elsewhere.cross_with(&plant, ended),
+        elsewhere.cross_with(&issuing, ended),
+        elsewhere.cross_with(&issuing, narrow),
+        ours.cross_with(&plant, ended),
+        ours.cross_with(&issuing, ended),
+        // Not ours, but with our name.
+        Ca::root("ours").cross(&issuing),
+    ];
+    let press = device(&issuing, |_| {});
+    let mapped = "spiffe://shop.test/foreign/plant/press-7";
+    for (at, cross) in useless.iter().enumerate() {
+        for chain in
+            [press.clone().with(&[&issuing, cross]), press.clone().with(&[cross, &issuing])]
+        {
+            assert_eq!(name(&trust, &ours, &chain).await.as_deref(), Ok(mapped), "{at}");
+        }
+        // Without a path to the plant, it is for nobody.
+        let alone = refusal(&trust, &device(&elsewhere.issuing("presses"), |_| {}).with(&[cross]));
+        assert!(alone.is_some(), "{at}");
+    }
+}
+
+// PKI-72: the first to whose roots a path leads has the word, whatever its verdict is.
+#[test]
+fn what_one_authority_refuses_no_other_lets_in() {
+    let plant = Ca::root("plant");
+    let (ours, trust) = beside(&plant, &[PRESSES]);
+    let issuing = plant.issuing("presses");
+    let limited = |params: &mut CertificateParams| {
+        let excluded_subtrees = vec![rcgen::GeneralSubtree::DnsName("plant.example".to_owned())];
+        let name_constraints =
+            rcgen::NameConstraints { permitted_subtrees: vec![], excluded_subtrees };
+        params.name_constraints = Some(name_constraints);
+    };
+    let ended =
+        ours.cross_with(&plant, |params| params.not_after = rcgen::date_time_ymd(2021, 1, 1));
+    let press = device(&issuing, |_| {}).with(&[&issuing, &ended]);
+    assert_eq!(refusal(&trust, &press), None);
+    // A path of ours that breaks a rule, beside the plant's, which breaks none.
+    let cross = ours.cross_with(&issuing, limited);
+    let press = device(&issuing, |_| {}).with(&[&issuing, &cross, &ended]);
+    assert!(refusal(&trust, &press).is_some());
+    // And one that breaks none, for a name that is not ours.
+    let cross = ours.cross(&issuing);
+    let press = device(&issuing, |_| {}).with(&[&issuing, &cross, &ended]);
+    assert_eq!(refusal(&trust, &press), Some(Reason::IdentityInvalid));
+    // It is on the list that its issuer made for us; webpki still says what it ranks higher.
+    let list = issuing.list(&[&[5; 16]], (now() - 1) * 1000, (now() + 60) * 1000);
+    trust.change(|state| state.crls = vec![list]).unwrap();
+    assert_eq!(refusal(&trust, &press), Some(Reason::CertificateExpired));
+    let press = device(&issuing, |_| {}).with(&[&issuing, &cross]);
+    assert_eq!(refusal(&trust, &press), Some(Reason::CertificateRevoked));
 }
 
 #[test]

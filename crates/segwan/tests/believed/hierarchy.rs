@@ -72,9 +72,18 @@ impl Ca {
 
     /// The key and the name of somebody who issues, certified by this one too.
     pub(crate) fn cross(&self, other: &Self) -> Self {
+        self.cross_with(other, |_| {})
+    }
+
+    pub(crate) fn cross_with(
+        &self,
+        other: &Self,
+        edit: impl FnOnce(&mut CertificateParams),
+    ) -> Self {
         let mut params = ca(&other.name);
         let key = KeyPair::from_pem(&other.issuer.key().serialize_pem()).unwrap();
         params.use_authority_key_identifier_extension = true;
+        edit(&mut params);
         let der = params.signed_by(&key, &self.issuer).unwrap().der().to_vec();
         Self { name: other.name.clone(), issuer: Issuer::new(params, key), der }
     }

@@ -3,7 +3,7 @@
 //! rustls has no place for more than an alert, so the verdict itself is overheard by whoever runs
 //! the handshake step.
 
-use super::{Fault, Verdict};
+use super::{Verdict, fault};
 use crate::tls::config::provider;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
@@ -76,7 +76,7 @@ fn proven(
     result.map_err(|_| {
         let reason = Reason::CertificateInvalid;
         let sentence = "the peer did not prove that it holds its certificate's key".to_owned();
-        VERDICT.set(Some(Err(Fault { reason, sentence, presented: None })));
+        VERDICT.set(Some(Err(fault(reason, sentence))));
         CertificateError::ApplicationVerificationFailure.into()
     })
 }

@@ -3,14 +3,14 @@
 //!
 //! A certificate is judged by the first to whose roots its path leads, the own one first, with that
 //! one's roots, lists, tolerances and names alone; what it refuses is refused. The others are asked
-//! only while nobody before them knows a path.
+//! only while no path leads to a root of those before them, whatever else is wrong with what was
+//! shown: an old cross certificate that a peer sends along speaks against nobody.
 
 use super::{Judge, Purpose, Verdict, Verifier};
 use crate::tls::trust::{InForce, Rule};
 use crate::tls::verify::Expected;
 use rustls::DistinguishedName;
 use rustls::pki_types::{CertificateDer, UnixTime};
-use segwan_core::rejection::Reason;
 
 #[derive(Debug)]
 pub(crate) struct Jury {
@@ -49,9 +49,7 @@ impl Judge for Jury {
         now: UnixTime,
     ) -> Verdict {
         let verdict = self.own.judge(leaf, others, now);
-        let knows = |verdict: &Verdict| {
-            verdict.as_ref().err().is_none_or(|fault| fault.reason != Reason::UnknownIssuer)
-        };
+        let knows = |verdict: &Verdict| verdict.as_ref().err().is_none_or(|it| it.leads_here);
         if knows(&verdict) {
             return verdict;
         }

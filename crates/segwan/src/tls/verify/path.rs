@@ -1,10 +1,11 @@
 //! The path to a root: webpki walks it, and V3, V5 to V8 are asked of every one it finds.
 
+use super::reached::Reached;
 use super::{Purpose, Refusal, Verifier};
 use crate::tls::config::provider;
 use crate::tls::trust::StaleCrl;
 use crate::tls::words::in_words;
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
 use segwan_core::identity::IssuedUnder;
 use segwan_core::rejection::Reason;
 use segwan_pki::certificate::{Certificate, KeyKind};
@@ -30,14 +31,38 @@ pub(super) struct Path {
     pub(super) not_after: i64,
 }
 
+/// What a walk to the roots came to.
+pub(super) struct Walk {
+    /// A path that breaks no rule, or why there is none.
+    pub(super) path: Result<Path, Refusal>,
+    /// Whether one of the roots was reached, or the walk was not to its end, so that one might have
+    /// been. An expired certificate that was shown along is no path.
+    pub(super) leads_here: bool,
+}
+
 impl Verifier {
-    /// Finds a path to a root that breaks no rule.
+    /// Looks for a path to a root that breaks no rule.
     pub(super) fn walk_path(
         &self,
         leaf: &Certificate,
         leaf_der: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
         now: UnixTime,
+    ) -> Walk {
+        let reached = Reached::of(leaf_der);
+        let path = self.find_path(leaf, leaf_der, others, now, &reached);
+        // Whoever makes us stop early is not looked at by the next one as well (V9).
+        let gave_up = path.as_ref().is_err_and(|(_, why)| why == GAVE_UP);
+        Walk { leads_here: path.is_ok() || reached.yes() || gave_up, path }
+    }
+
+    fn find_path(
+        &self,
+        leaf: &Certificate,
+        leaf_der: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        now: UnixTime,
+        reached: &Reached<'_>,
     ) -> Result<Path, Refusal> {
         let end = EndEntityCert::try_from(leaf_der).map_err(|e| path_fault(&e))?;
         let lists = self.lists_of(leaf, &end);
@@ -64,9 +89,11 @@ impl Verifier {
             }
             result
         };
-        let algorithms = provider().signature_verification_algorithms.all;
+        let heard = reached.heard(provider().signature_verification_algorithms.all);
+        let algorithms: Vec<&dyn SignatureVerificationAlgorithm> =
+            heard.iter().map(|it| it as _).collect();
         let walked = end.verify_for_usage(
-            algorithms,
+            &algorithms,
             &self.state.anchors,
             others,
             now,
@@ -243,6 +270,9 @@ pub(super) fn is_strong(key: KeyKind) -> bool {
 /// What is said of a signature in the path that its issuer did not make.
 const BAD_SIGNATURE: &str = "has a signature in its path that its issuer did not make";
 
+/// What is said of a path that takes more looking for than a peer may ask of us.
+const GAVE_UP: &str = "has more possible paths than are looked at";
+
 /// What webpki found, in our words.
 fn path_fault(error: &webpki::Error) -> Refusal {
     use webpki::Error as E;
@@ -270,6 +300,11 @@ fn path_fault(error: &webpki::Error) -> Refusal {
             (Reason::WrongUsage, "is not made for this use".to_owned())
         }
         E::InvalidSignatureForPublicKey => (Reason::CertificateInvalid, BAD_SIGNATURE.to_owned()),
+        E::MaximumSignatureChecksExceeded
+        | E::MaximumPathBuildCallsExceeded
+        | E::MaximumNameConstraintComparisonsExceeded => {
+            (Reason::CertificateInvalid, GAVE_UP.to_owned())
+        }
         other => {
             let rule = in_words(&other.to_string());
             (Reason::CertificateInvalid, format!("breaks a rule of its path: {rule}"))
