@@ -26,7 +26,7 @@ pub use status::{AgentStatus, Following};
 
 use crate::credentials::Credentials;
 use crate::tls::authority::{AUTHORITY_NAME, judge_issued};
-use crate::tls::trust::{Caution, Trust, TrustState, WhenUnreachable};
+use crate::tls::trust::{Caution, Trust, TrustState};
 use alarms::Alarms;
 use api::Endpoint;
 use belief::{Belief, Judge, Refused};
@@ -44,6 +44,9 @@ use tokio::sync::{Notify, watch};
 
 /// Clocks further apart than this are told of, in milliseconds.
 const SKEW: u64 = 5 * 60_000;
+
+/// How often it is noted on the disk that the Authority was heard, in milliseconds.
+const NOTES: i64 = 60_000;
 
 /// The alarm that nothing says whom to believe.
 const MISSING: &str = "trust_missing";
@@ -143,13 +146,17 @@ impl Agent {
         );
         trust.install(state).map_err(|e| bad(e.to_string()))?;
         let wanted = belief.as_ref().and_then(|belief| belief.stored.meta.renew_at_ms);
+        // A list was made before it was heard; it is no older than an hour where all is well.
+        let lists = belief.iter().flat_map(|belief| &belief.stored.crls);
+        let earlier = lists.map(|list| list.this_update_ms).chain(store.trust().heard_ms());
+        let contact = Contact::beginning_at(now_ms(), earlier);
         Ok(Self {
             credentials: Arc::new(credentials),
             trust: Arc::new(trust),
             listens: purposes.is_some_and(|purposes| purposes.server),
             known: Mutex::new(Known::of(stored.meta, wanted)),
             belief: Mutex::new(belief),
-            contact: Mutex::new(Contact::beginning_at(now_ms())),
+            contact: Mutex::new(contact),
             store,
             reach,
             identity,
@@ -181,14 +188,12 @@ impl Agent {
     }
 
     /// Says how careful it is where it knows less than it should. Default: [`Caution::default`],
-    /// which keeps what was believed.
+    /// which keeps what was believed. It has its effect at once: whoever was silent for an hour
+    /// before this process began is silent still.
     pub fn set_caution(&self, caution: Caution) {
         self.trust.set_stale_crl(caution.stale_crl);
-        let mut contact = lock(&self.contact);
-        contact.when_unreachable = caution.when_unreachable;
-        if caution.when_unreachable == WhenUnreachable::Keep {
-            self.trust.shut(None);
-        }
+        lock(&self.contact).when_unreachable = caution.when_unreachable;
+        self.silence(now_ms());
     }
 
     /// The services that it is meant for, as the Authority last said.
@@ -267,9 +272,20 @@ impl Agent {
 
     /// The Authority was heard, so what it revokes comes through again: newcomers are let in.
     fn heard(&self, now: i64) {
-        let mut contact = lock(&self.contact);
-        contact.last_ms = now;
-        self.trust.shut(None);
+        let noted = {
+            let mut contact = lock(&self.contact);
+            (contact.last_ms, contact.heard_ms) = (Some(now), Some(now));
+            self.trust.shut(None);
+            let old = contact.noted_ms.is_none_or(|noted| !(0..NOTES).contains(&(now - noted)));
+            if old {
+                contact.noted_ms = Some(now);
+            }
+            old
+        };
+        // Else the time before it counts after a restart, which lets in nobody more.
+        if noted && let Err(error) = self.store.trust().note_heard(now) {
+            tracing::info!("{}: not noted that the Authority was heard: {error}", self.identity);
+        }
     }
 }
 

@@ -4,8 +4,8 @@
 //! not judged by its signer again, whose certificate lives for days: the files are private, and
 //! were judged before they were written.
 
-use super::DirectoryError;
 use super::versions::{Found, Versions, bytes};
+use super::{DirectoryError, make_private, write_private};
 use crate::api::{self, RevokedCertificate, SignedBundle};
 use crate::bundle::Bundle;
 use crate::revocation::{CRL_BYTES, Crl};
@@ -19,6 +19,8 @@ const REVOKED_BYTES: u64 = 40 * 1024 * 1024;
 const BUNDLE_BYTES: usize = 512 * 1024;
 /// Most lists, one of each issuing key.
 const LISTS: usize = 32;
+/// Beside the versions: when the Authority was heard last.
+const HEARD: &str = "heard";
 
 /// What is known of a version of trust beside what is believed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +104,28 @@ impl TrustStore {
         ];
         files.extend(lists.iter().map(|(name, crl)| (name.as_str(), crl.der.as_slice())));
         self.versions.publish(&files)
+    }
+}
+
+impl TrustStore {
+    /// When the Authority was heard last, Unix milliseconds, as far as was noted; `None` if nothing
+    /// that can be read is there.
+    #[must_use]
+    pub fn heard_ms(&self) -> Option<i64> {
+        let text = String::from_utf8(bytes(self.path(), HEARD, 32).ok()?).ok()?;
+        text.strip_suffix('\n')?.parse().ok()
+    }
+
+    /// Notes when the Authority was heard last, Unix milliseconds.
+    ///
+    /// # Errors
+    /// If it cannot be written; what was noted before stays.
+    pub fn note_heard(&self, at_ms: i64) -> Result<(), DirectoryError> {
+        make_private(self.path())?;
+        let (part, place) = (self.path().join("heard.tmp"), self.path().join(HEARD));
+        let _ = std::fs::remove_file(&part);
+        write_private(&part, format!("{at_ms}\n").as_bytes())?;
+        std::fs::rename(&part, &place).map_err(|e| DirectoryError::io(&place, &e))
     }
 }
 

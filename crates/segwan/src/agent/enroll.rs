@@ -55,8 +55,11 @@ impl Agent {
         let said = known_roots(&answer);
         let root = roots.iter().find(|pin| said.contains(pin)).unwrap_or(&token.root);
         let asked = Asked { identity: &identity, domain, root, authority: addresses };
-        let found = publish(&store, asked, &answer, key, now_ms())?;
-        Self::of(store, Reach::Network, found)
+        let now = now_ms();
+        let found = publish(&store, asked, &answer, key, now)?;
+        let agent = Self::of(store, Reach::Network, found)?;
+        agent.heard(now);
+        Ok(agent)
     }
 
     /// Credentials for an identity whose Authority runs in this process: those that are there, or
@@ -80,6 +83,7 @@ impl Agent {
                 .install(now, |judge, known| judge.snapshot(&trust, known).map(|(next, _)| next))
                 .map_err(|refused| not_believed(&refused, now, now))?;
             agent.remember();
+            agent.heard(now);
             return Ok(agent);
         }
         let key = store.pending()?;
@@ -87,7 +91,9 @@ impl Agent {
         let asked =
             Asked { identity: &identity, domain: &domain, root: &root, authority: Vec::new() };
         let found = publish(&store, asked, &IssuedAnswer::from(&issued), key, now)?;
-        Self::of(store, Reach::Process(Box::new(authority)), found)
+        let agent = Self::of(store, Reach::Process(Box::new(authority)), found)?;
+        agent.heard(now);
+        Ok(agent)
     }
 }
 

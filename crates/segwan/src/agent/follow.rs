@@ -486,17 +486,21 @@ impl Agent {
 
     /// Since when nothing was heard of the Authority, if that is too long; then nobody new is let
     /// in, where that is wanted.
-    fn silence(&self, now: i64) -> Option<String> {
+    pub(super) fn silence(&self, now: i64) -> Option<String> {
         // Held to the end, so that a word that comes meanwhile has the last one.
         let mut contact = lock(&self.contact);
         // After a clock that ran ahead was set back, it would be long until an hour has passed.
-        contact.last_ms = contact.last_ms.min(now);
-        let last = contact.last_ms;
-        let silent = (now - last >= SILENCE).then(|| {
-            let identity = &self.identity;
-            format!("{identity} has heard nothing of the Authority since {}", instant(last))
-        });
+        contact.last_ms = contact.last_ms.map(|last| last.min(now));
+        contact.began_ms = contact.began_ms.min(now);
         let refuses = contact.when_unreachable == WhenUnreachable::RefuseNew;
+        // An alarm has an hour from the start; who is let in does not wait for a restart.
+        let earliest = (!refuses).then_some(contact.began_ms);
+        let last = contact.last_ms.max(earliest);
+        let silent = last.is_none_or(|last| now - last >= SILENCE).then(|| {
+            let identity = &self.identity;
+            let since = last.map_or_else(|| "nobody knows when".to_owned(), instant);
+            format!("{identity} has heard nothing of the Authority since {since}")
+        });
         self.trust.shut(silent.as_deref().filter(|_| refuses));
         silent.map(|why| if refuses { format!("{why}; nobody new is let in") } else { why })
     }

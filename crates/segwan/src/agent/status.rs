@@ -43,20 +43,28 @@ pub struct Following {
 /// What is known of the way to the Authority.
 #[derive(Debug, Clone)]
 pub(super) struct Contact {
-    /// When the Authority was heard last, or else when this began.
-    pub(super) last_ms: i64,
-    began_ms: i64,
+    /// When the Authority was heard last, before this began too; `None` if nobody knows.
+    pub(super) last_ms: Option<i64>,
+    /// When this began; an earlier time, if the clock was set back since.
+    pub(super) began_ms: i64,
+    /// When it was heard last since this began.
+    pub(super) heard_ms: Option<i64>,
+    /// When that was noted on the disk last.
+    pub(super) noted_ms: Option<i64>,
     pub(super) stream_since_ms: Option<i64>,
     pub(super) acked: i64,
     pub(super) when_unreachable: WhenUnreachable,
 }
 
 impl Contact {
-    pub(super) fn beginning_at(now: i64) -> Self {
-        // One less, so that whatever is heard is later.
+    /// `earlier` are times at which the Authority was heard. One that is still to come is not
+    /// believed: it would be long until an hour has passed since.
+    pub(super) fn beginning_at(now: i64, earlier: impl IntoIterator<Item = i64>) -> Self {
         Self {
-            last_ms: now - 1,
-            began_ms: now - 1,
+            last_ms: earlier.into_iter().filter(|at| *at <= now).max(),
+            began_ms: now,
+            heard_ms: None,
+            noted_ms: None,
             stream_since_ms: None,
             acked: 0,
             when_unreachable: WhenUnreachable::default(),
@@ -85,7 +93,7 @@ impl Agent {
                 seq,
                 acked: contact.acked,
                 stream_since_ms: contact.stream_since_ms,
-                contact_ms: (contact.last_ms > contact.began_ms).then_some(contact.last_ms),
+                contact_ms: contact.heard_ms,
             },
             alarms: self.alarms.list(),
         }

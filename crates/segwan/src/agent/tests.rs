@@ -1,7 +1,7 @@
 use super::belief::Refused;
 use super::follow::Taken;
 use super::*;
-use crate::tls::trust::StaleCrl;
+use crate::tls::trust::{StaleCrl, WhenUnreachable};
 use crate::tls::verify::{Judge as _, Jury};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use segwan_core::identity::Peer;
@@ -30,16 +30,20 @@ struct World {
 
 impl World {
     async fn new() -> Self {
+        Self::since(now_ms()).await
+    }
+
+    async fn since(now_ms: i64) -> Self {
         let parent = tempfile::tempdir().unwrap();
         let state = StateDir::open(&parent.path().join("authority")).unwrap();
-        let authority = open(&state).await;
+        let authority = open_at(&state, now_ms).await;
         for (name, profile) in [
             (AUTHORITY_NAME, Profile::Authority),
             ("orders", Profile::Service),
             ("app", Profile::Client),
             ("other", Profile::Client),
         ] {
-            authority.register(&Registration::new(name, profile), now_ms()).await.unwrap();
+            authority.register(&Registration::new(name, profile), now_ms).await.unwrap();
         }
         Self { parent, state, authority }
     }
@@ -77,12 +81,16 @@ impl World {
 }
 
 async fn open(state: &StateDir) -> Authority {
+    open_at(state, now_ms()).await
+}
+
+async fn open_at(state: &StateDir, now_ms: i64) -> Authority {
     let options = AuthorityOptions {
         trust_domain: "segwan.internal".parse().unwrap(),
         leaf_lifetime: LEAF_LIFETIME,
         renewal_grace: RENEWAL_GRACE,
     };
-    Authority::open(state, &options, now_ms()).await.unwrap()
+    Authority::open(state, &options, now_ms).await.unwrap()
 }
 
 fn who(state: &StateDir) -> Installation {
@@ -488,6 +496,63 @@ async fn after_an_hour_of_silence_nobody_new_is_let_in_where_that_is_wanted() {
     assert_eq!(newcomer(late).await, None);
     agent.look_around(began + HOUR);
     assert_eq!(newcomer(late).await, Some(Reason::AuthorityUnreachable));
+}
+
+// ADV-18
+#[tokio::test]
+async fn a_restart_gives_a_silent_authority_no_other_hour() {
+    // Its lists say nothing of the last two hours.
+    let world = World::since(now_ms() - 2 * HOUR).await;
+    let (state, agent) = world.agent("orders").await;
+    let (began, minute) = (now_ms(), 60_000);
+    let trust = state.credentials("orders").trust().clone();
+    // What is heard is noted, though not each time.
+    assert!(trust.heard_ms().is_some_and(|noted| (began - minute..=began).contains(&noted)));
+    agent.heard(began + 10 * minute);
+    agent.heard(began + 10 * minute + 1);
+    assert_eq!(trust.heard_ms(), Some(began + 10 * minute));
+    drop(agent);
+
+    // Restarts of somebody who reaches nobody.
+    let refuse_new = Caution { when_unreachable: WhenUnreachable::RefuseNew, ..Caution::default() };
+    let restarted = || {
+        let agent = Agent::resume(state.credentials("orders")).unwrap().unwrap();
+        agent.set_caution(refuse_new);
+        agent
+    };
+    let newcomer = async |agent: &Agent| newcomer(&world, "app", agent, now_ms()).await;
+    trust.note_heard(began - 50 * minute).unwrap();
+    let agent = restarted();
+    assert_eq!(newcomer(&agent).await, None);
+    agent.look_around(began + 10 * minute - 1);
+    assert_eq!(newcomer(&agent).await, None);
+    agent.look_around(began + 10 * minute);
+    assert_eq!(newcomer(&agent).await, Some(Reason::AuthorityUnreachable));
+
+    // After an hour, or nobody knows what, newcomers wait from the first moment for its first word.
+    let (hour, ahead) = (format!("{}\n", began - HOUR), format!("{}\n", began + 24 * HOUR));
+    for note in ["", "none\n", &hour, &ahead] {
+        std::fs::write(trust.path().join("heard"), note).unwrap();
+        let agent = restarted();
+        assert_eq!(newcomer(&agent).await, Some(Reason::AuthorityUnreachable), "{note}");
+        agent.look_around(now_ms());
+        let sentence = agent.status().alarms[0].sentence.clone();
+        assert!(sentence.ends_with("; nobody new is let in"), "{sentence}");
+        // Who keeps what was believed lets them in, and is alarmed an hour after the start.
+        agent.set_caution(Caution::default());
+        assert_eq!(newcomer(&agent).await, None, "{note}");
+        agent.look_around(now_ms());
+        assert_eq!(raised(&agent), [""; 0], "{note}");
+        agent.set_caution(refuse_new);
+        agent.heard(now_ms());
+        assert_eq!(newcomer(&agent).await, None, "{note}");
+        assert_eq!(newcomer(&restarted()).await, None, "{note}");
+    }
+    // A list that was made since was heard since.
+    world.authority.maintain(now_ms()).await.unwrap();
+    drop(Agent::within(state.credentials("orders"), world.authority.clone(), "orders").await);
+    std::fs::remove_file(trust.path().join("heard")).unwrap();
+    assert_eq!(newcomer(&restarted()).await, None);
 }
 
 // PKI-17
