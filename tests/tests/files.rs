@@ -179,6 +179,51 @@ fn half_a_pair_a_wrong_one_and_an_expired_one_change_nothing() {
     eventually("the alarm is over", || world.alarms().is_empty().then_some(()));
 }
 
+// PKI-71, F7: whom to believe waits for no pair.
+#[test]
+fn a_list_and_roots_are_in_force_beside_a_pair_that_is_not() {
+    let world = World::new();
+    let first = world.pki.service("calculator");
+    write(&world.files(), &first);
+    world.shows(&first);
+    let (withdrawn, other) = (world.pki.client("app"), Pki::new());
+    let comes = |leaf: &Leaf| {
+        let mut peer = Peer::connect(world.address, Some(leaf));
+        peer.say(b"x");
+        peer.close_notify().hear_all().plain == b"x"
+    };
+    let lay = |name: &str, text: &str| std::fs::write(world.files().join(name), text).unwrap();
+    let mut early = Peer::connect(world.address, Some(&withdrawn));
+    assert_eq!(early.say(b"x").hear(1).text(), "x");
+
+    let ended = world.pki.leaf("calculator", expired);
+    write(&world.files(), &ended);
+    world.refuses(&first, "the certificate has ended");
+    lay("revoked.crl", &world.pki.list(2, &[&withdrawn]));
+    assert!(early.hear_all().end.is_some());
+    assert!(!comes(&withdrawn) && comes(&world.app));
+    world.refuses(&first, "the certificate has ended");
+    // Another root, while half of a pair is there.
+    lay("key.pem", &first.key);
+    world.refuses(&first, "does not belong to the first certificate");
+    lay("roots.pem", &format!("{}{}", world.pki.root, other.root));
+    eventually("the new root", || comes(&other.client("app")).then_some(()));
+    assert!(!comes(&withdrawn) && comes(&world.app));
+
+    // The other way round: a pair waits for no list. Each says what is wrong with it.
+    lay("revoked.crl", "no list");
+    world.refuses(&first, "revoked.crl`: ");
+    world.refuses(&first, "does not belong to the first certificate");
+    let second = world.pki.service("calculator");
+    write(&world.files(), &second);
+    world.shows(&second);
+    world.refuses(&second, "revoked.crl`: ");
+    assert!(!comes(&withdrawn));
+    lay("revoked.crl", &world.pki.list(3, &[]));
+    eventually("the alarm is over", || world.alarms().is_empty().then_some(()));
+    assert!(comes(&withdrawn));
+}
+
 #[test]
 fn a_list_in_a_file_ends_connections_too() {
     let world = World::new();

@@ -1,19 +1,23 @@
 //! Certificates from files that somebody else looks after, those of foreign authorities among them:
-//! read, watched, and put in force as a whole or not at all (F7).
+//! read, watched, and put in force (F7).
 //!
-//! Whoever renews them replaces several files, one after the other: a half of that is a pair that
-//! does not fit, which is refused and changes nothing.
+//! What is shown and whom to believe are two parts, each put in force as a whole or not at all: half
+//! a pair is refused and changes nothing, and a list that revokes somebody waits for no pair.
+
+mod lists;
+mod part;
 
 use super::now_ms;
 use crate::alarms::Alarms;
 use crate::config::{Foreign, TrustFiles, read};
+use lists::list;
+use part::Part;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use segwan::tls::trust::{TrustError, stale_list};
 use segwan::{Credentials, ForeignTrust, Mapping, StaleCrl, Trust, TrustState};
 use segwan_core::identity::FOREIGN;
-use segwan_pki::revocation::{Accepted, CRL_BYTES, Crl, CrlError};
-use std::os::unix::fs::MetadataExt;
+use segwan_pki::revocation::{CRL_BYTES, Crl};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,9 +25,6 @@ use tokio_util::sync::CancellationToken;
 
 /// How often it is looked; what has not changed between two looks is whole.
 const LOOK: Duration = Duration::from_millis(500);
-/// How soon what was refused is tried again although nothing changed: not all reasons lie in the
-/// files, such as a clock or a file system that was not there.
-const AGAIN: Duration = Duration::from_secs(30);
 
 /// The files of one table, or of one foreign authority.
 #[derive(Debug, Clone)]
@@ -42,27 +43,23 @@ pub(super) struct Pair {
     pub(super) key: PathBuf,
 }
 
-/// What was read of them, and fits together.
-struct Read {
-    /// Chain and key in PEM.
-    pair: Option<(Vec<u8>, Vec<u8>)>,
-    trust: TrustState,
-}
-
-/// By what a changed file is known: size, inode, and the time of its last change in nanoseconds.
-/// A file behind a link is the file itself.
-type Stamp = Option<(u64, u64, i64, i64)>;
-
 /// Files, and what is made of them.
 pub(super) struct Watched {
     files: Files,
     made: Made,
-    /// The files as they were read last, whether they were good or not.
-    tried: Vec<Stamp>,
-    /// The files at the last look.
-    seen: Vec<Stamp>,
-    /// When they were refused, if they were.
-    refused: Option<Instant>,
+    pair: Part,
+    trust: Part,
+}
+
+/// What became of files that were tried.
+#[derive(Debug)]
+struct Tried {
+    /// Whether some of them are in force now.
+    changed: bool,
+    /// Whether peers are judged by them.
+    judges: bool,
+    /// Why some that lie there are not in force.
+    fault: Option<String>,
 }
 
 /// Where files are in force.
@@ -89,9 +86,9 @@ impl Watched {
         let tolerate = trust.danger_tolerate;
         let at_chain = |error| format!("`{}`: {error}", pair.chain.display());
         let files = Files { of, pair: Some(pair.clone()), trust };
-        let tried = files.stamps();
-        let Read { pair: shown, trust: state } = files.read(&[])?;
-        let (chain, key) = shown.unwrap_or_default();
+        let (shown, believed) = (Part::of(&files.of_pair()), Part::of(&files.of_trust()));
+        let (chain, key) = pair.read()?;
+        let state = files.read_trust(&[])?;
         let credentials = Credentials::from_pem(&chain, &key).map_err(at_chain)?;
         let trust = match mapping {
             Some(mapping) => Trust::mapped(ForeignTrust { mapping, tolerate, state }),
@@ -100,7 +97,7 @@ impl Watched {
         let trust = Arc::new(trust.map_err(|error| files.at_roots(&error))?);
         trust.set_stale_crl(stale_crl);
         let made = Made::Table { credentials: Arc::new(credentials), trust };
-        Ok(Self { files, made, seen: tried.clone(), tried, refused: None })
+        Ok(Self { files, made, pair: shown, trust: believed })
     }
 
     /// Reads those of a foreign authority for the first time; nobody believes it yet.
@@ -110,11 +107,11 @@ impl Watched {
     pub(super) fn foreign(foreign: &Foreign) -> Result<Self, String> {
         let Foreign { trust, mapping } = foreign.clone();
         let files = Files { of: format!("{FOREIGN}/{}", foreign.name()), pair: None, trust };
-        let tried = files.stamps();
-        let (tolerate, state) = (files.trust.danger_tolerate, files.read(&[])?.trust);
+        let (pair, believed) = (Part::of(&files.of_pair()), Part::of(&files.of_trust()));
+        let (tolerate, state) = (files.trust.danger_tolerate, files.read_trust(&[])?);
         let in_force = ForeignTrust { mapping, tolerate, state };
         let made = Made::Foreign { in_force, beside: Vec::new() };
-        Ok(Self { files, made, seen: tried.clone(), tried, refused: None })
+        Ok(Self { files, made, pair, trust: believed })
     }
 
     /// Believes the foreign authority beside this Authority, from now on.
@@ -151,37 +148,41 @@ impl Watched {
                 () = tokio::time::sleep(LOOK) => {}
             }
             // A network file system may take its time; nobody else waits for it.
-            let Ok((next, changed)) = tokio::task::spawn_blocking(move || {
-                let changed = self.look(Instant::now());
-                (self, changed)
+            let Ok((next, tried)) = tokio::task::spawn_blocking(move || {
+                let tried = self.look(Instant::now());
+                (self, tried)
             })
             .await
             else {
                 return;
             };
             self = next;
-            let table = &self.files.of;
             self.tell_of_old_lists(&alarms, now_ms());
-            match changed {
-                None => {}
-                Some(Ok(())) => {
-                    alarms.clear("credentials_rejected", table);
-                    let mut closed = 0;
-                    for trust in self.made.believers() {
-                        closed += sweep(trust).await;
-                    }
-                    let shown = self.made.shown();
-                    tracing::info!(
-                        "`{table}`: changed files are in force{shown}; {closed} connections ended"
-                    );
-                }
-                Some(Err(why)) => {
-                    let sentence = format!("`{table}` keeps what it had: {why}");
-                    if alarms.raise("credentials_rejected", table, &sentence, now_ms()) {
-                        tracing::warn!(alarm = "credentials_rejected", "{sentence}");
-                    }
-                }
+            let Some(Tried { changed, judges, fault }) = tried else { continue };
+            self.tell_of_fault(&alarms, fault, now_ms());
+            let mut closed = 0;
+            for trust in self.made.believers().into_iter().filter(|_| judges) {
+                closed += sweep(trust).await;
             }
+            if changed {
+                let (table, shown) = (&self.files.of, self.made.shown());
+                tracing::info!(
+                    "`{table}`: changed files are in force{shown}; {closed} connections ended"
+                );
+            }
+        }
+    }
+
+    /// Raises `credentials_rejected` while something that lies there is not in force.
+    fn tell_of_fault(&self, alarms: &Alarms, fault: Option<String>, now_ms: i64) {
+        let table = &self.files.of;
+        let Some(why) = fault else {
+            alarms.clear("credentials_rejected", table);
+            return;
+        };
+        let sentence = format!("`{table}` keeps what it had: {why}");
+        if alarms.raise("credentials_rejected", table, &sentence, now_ms) {
+            tracing::warn!(alarm = "credentials_rejected", "{sentence}");
         }
     }
 
@@ -203,52 +204,67 @@ impl Watched {
     }
 
     /// `None`: nothing changed, or something is changing still. What was refused is tried again.
-    fn look(&mut self, at: Instant) -> Option<Result<(), String>> {
-        let now = self.files.stamps();
-        let steady = now == self.seen;
-        self.seen = now;
-        let again = self.refused.is_some_and(|refused| at.duration_since(refused) >= AGAIN);
-        if !steady || (self.seen == self.tried && !again) {
-            return None;
-        }
-        let read = self.files.read(&self.made.state().crls);
-        if self.files.stamps() != self.seen {
-            return None;
-        }
-        self.tried.clone_from(&self.seen);
-        let done = read.and_then(|read| self.put_in_force(read));
-        self.refused = done.is_err().then_some(at);
-        Some(done)
+    fn look(&mut self, at: Instant) -> Option<Tried> {
+        let (believed, shown) = (self.look_at_trust(at), self.look_at_pair(at));
+        let tried = believed.is_some() || shown.is_some();
+        let judges = believed == Some(true);
+        let faults = [&self.trust, &self.pair].map(|part| part.fault());
+        let fault = faults.into_iter().flatten().collect::<Vec<_>>().join("; ");
+        tried.then(|| Tried {
+            changed: judges || shown == Some(true),
+            judges,
+            fault: Some(fault).filter(|fault| !fault.is_empty()),
+        })
     }
 
-    fn put_in_force(&mut self, read: Read) -> Result<(), String> {
-        let files = &self.files;
-        match (&mut self.made, files.pair.as_ref().zip(read.pair)) {
-            (Made::Table { credentials, trust }, Some((at, (chain, key)))) => {
-                let at_chain = |why: String| format!("`{}`: {why}", at.chain.display());
+    /// Whether roots and lists were put in force, if they were tried.
+    fn look_at_trust(&mut self, at: Instant) -> Option<bool> {
+        let Self { files, made, trust, .. } = self;
+        let files = &*files;
+        trust.look(&files.of_trust(), at, || {
+            let state = files.read_trust(&made.state().crls);
+            move || made.believe(state?).map_err(|error| files.at_roots(&error))
+        })
+    }
+
+    /// Whether chain and key were put in force, if they were tried.
+    fn look_at_pair(&mut self, at: Instant) -> Option<bool> {
+        let (Some(files), Made::Table { credentials, .. }) = (&self.files.pair, &self.made) else {
+            return None;
+        };
+        self.pair.look(&self.files.of_pair(), at, || {
+            let read = files.read();
+            move || {
+                let (chain, key) = read?;
+                let at_chain = |why: String| format!("`{}`: {why}", files.chain.display());
                 let pair =
                     Credentials::from_pem(&chain, &key).map_err(|e| at_chain(e.to_string()))?;
                 if pair.not_after() <= now_ms() / 1000 {
                     return Err(at_chain("the certificate has ended".to_owned()));
                 }
-                trust.install(read.trust).map_err(|error| files.at_roots(&error))?;
                 credentials.replace(&chain, &key).map_err(|e| at_chain(e.to_string()))
             }
-            (Made::Foreign { in_force, beside }, _) => {
-                let next = ForeignTrust { state: read.trust, ..in_force.clone() };
-                // What one refuses all do: the reasons lie in the files and in their likes.
-                for trust in beside {
-                    trust.believe(next.clone()).map_err(|error| files.at_roots(&error))?;
-                }
-                *in_force = next;
-                Ok(())
-            }
-            (Made::Table { .. }, None) => Err("there is no certificate to show".to_owned()),
-        }
+        })
     }
 }
 
 impl Made {
+    /// Puts a state in force for everybody who judges by it.
+    fn believe(&mut self, state: TrustState) -> Result<(), TrustError> {
+        match self {
+            Self::Table { trust, .. } => trust.install(state),
+            Self::Foreign { in_force, beside } => {
+                let next = ForeignTrust { state, ..in_force.clone() };
+                // What one refuses all do: the reasons lie in the files and in their likes.
+                for trust in beside {
+                    trust.believe(next.clone())?;
+                }
+                *in_force = next;
+                Ok(())
+            }
+        }
+    }
+
     /// What a list past its time means to those who believe the files.
     fn stale_crl(&self) -> StaleCrl {
         match self {
@@ -283,63 +299,40 @@ impl Made {
     }
 }
 
+impl Pair {
+    /// Chain and key in PEM.
+    fn read(&self) -> Result<(Vec<u8>, Vec<u8>), String> {
+        Ok((read::bytes(&self.chain)?, read::bytes(&self.key)?))
+    }
+}
+
 impl Files {
-    fn all(&self) -> impl Iterator<Item = &Path> {
-        let pair = self.pair.iter().flat_map(|pair| [&pair.chain, &pair.key]);
-        pair.chain([&self.trust.roots]).chain(&self.trust.crls).map(PathBuf::as_path)
+    fn of_pair(&self) -> Vec<&Path> {
+        self.pair.iter().flat_map(|pair| [&*pair.chain, &*pair.key]).collect()
+    }
+
+    fn of_trust(&self) -> Vec<&Path> {
+        [&self.trust.roots].into_iter().chain(&self.trust.crls).map(PathBuf::as_path).collect()
     }
 
     fn at_roots(&self, error: &TrustError) -> String {
         format!("`{}`: {error}", self.trust.roots.display())
     }
 
-    fn stamps(&self) -> Vec<Stamp> {
-        let stamp = |path: &Path| {
-            let file = path.metadata().ok()?;
-            Some((file.size(), file.ino(), file.mtime(), file.mtime_nsec()))
-        };
-        self.all().map(stamp).collect()
-    }
-
-    fn read(&self, installed: &[Arc<Crl>]) -> Result<Read, String> {
-        let read_pair =
-            |pair: &Pair| Ok::<_, String>((read::bytes(&pair.chain)?, read::bytes(&pair.key)?));
-        let pair = self.pair.as_ref().map(read_pair).transpose()?;
+    fn read_trust(&self, installed: &[Arc<Crl>]) -> Result<TrustState, String> {
         let mut trust = TrustState::of_roots(&read::bytes(&self.trust.roots)?)
             .map_err(|error| self.at_roots(&error))?;
         let mut issuers = trust.roots.clone();
-        let chain = pair.as_ref().map(|(chain, _)| chain.as_slice()).unwrap_or_default();
-        issuers.extend(CertificateDer::pem_slice_iter(chain).flatten().map(|der| der.to_vec()));
+        // Issuers that are at hand; a chain that is not makes no list better or worse.
+        let chain = self.pair.as_ref().and_then(|pair| read::bytes(&pair.chain).ok());
+        let chain = chain.unwrap_or_default();
+        issuers.extend(CertificateDer::pem_slice_iter(&chain).flatten().map(|der| der.to_vec()));
         for path in &self.trust.crls {
             let bytes = read::at_most(path, 2 * CRL_BYTES as u64)?;
             let crl = list(bytes, &issuers, installed);
             trust.crls.push(crl.map_err(|why| format!("`{}`: {why}", path.display()))?);
         }
-        Ok(Read { pair, trust })
-    }
-}
-
-/// A revocation list, PEM or DER. One of an issuer that is not at hand is taken without a look at
-/// its signature, if it is newer than the one in force: each handshake checks that by the issuer's
-/// certificate, which the peer shows.
-fn list(bytes: Vec<u8>, issuers: &[Vec<u8>], installed: &[Arc<Crl>]) -> Result<Arc<Crl>, String> {
-    let der = if bytes.starts_with(b"-----BEGIN") {
-        CertificateRevocationListDer::from_pem_slice(&bytes)
-            .map_err(|error| format!("it is no PEM of a revocation list: {error}"))?
-            .to_vec()
-    } else {
-        bytes
-    };
-    let read = Crl::read(&der).map_err(|error| error.to_string())?;
-    let known = installed.iter().find(|crl| crl.issuer_key == read.issuer_key);
-    let (installed, now) = (known.map(|crl| &**crl), now_ms());
-    let accepted = match Crl::accept(&der, issuers, installed, now) {
-        Err(CrlError::UnknownIssuer(_) | CrlError::OtherKey(_)) => read.follow(installed, now),
-        judged => judged,
-    };
-    match accepted.map_err(|error| error.to_string())? {
-        Accepted::Newer(crl) => Ok(crl),
-        Accepted::Same => known.cloned().ok_or_else(|| "it is the same as none".to_owned()),
+        Ok(trust)
     }
 }
 

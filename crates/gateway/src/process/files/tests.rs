@@ -1,3 +1,4 @@
+use super::part::AGAIN;
 use super::*;
 use crate::config::TrustFiles;
 use segwan_core::identity::ForeignRealm;
@@ -58,13 +59,14 @@ fn what_was_refused_is_tried_again_although_nothing_changed() {
     write(&roots, good.replace('M', "!")).unwrap();
     let changed = roots.metadata().unwrap().modified().unwrap();
     assert!(watched.look(start).is_none(), "it may be changing still");
-    assert!(watched.look(start).unwrap().is_err());
+    assert!(watched.look(start).unwrap().fault.is_some());
     assert!(watched.look(start + AGAIN / 2).is_none());
-    assert!(watched.look(start + AGAIN).unwrap().is_err());
+    assert!(watched.look(start + AGAIN).unwrap().fault.is_some());
     write(&roots, &good).unwrap();
     File::options().write(true).open(&roots).unwrap().set_modified(changed).unwrap();
     assert!(watched.look(start + AGAIN + LOOK).is_none());
-    watched.look(start + AGAIN * 2).unwrap().unwrap();
+    let good = watched.look(start + AGAIN * 2).unwrap();
+    assert!(good.judges && good.fault.is_none(), "{good:?}");
     assert!(watched.look(start + AGAIN * 4).is_none(), "what is in force is left alone");
 }
 
