@@ -731,6 +731,12 @@ fn a_rule_for_foreign_certificates_is_refused_at_its_place() {
             "`foreign/plant/`",
         ),
         ("foreign/plant/{1}", "foreign/plant/{2}", "segwan.toml:4:68: error[C22]: ", "{1}"),
+        (
+            "*.plant.example\", identity = \"foreign/plant/{1}",
+            "*.*.example\", identity = \"foreign/plant/{1}-{2}",
+            "segwan.toml:4:64: error[C22]: ",
+            "hint: put `/` between them",
+        ),
         ("\"plant\"\n", "\"a/b\"\n", "segwan.toml:2:9: error[C22]: ", "no name of a foreign"),
         ("name  = \"plant\"\n", "", "segwan.toml:1:1: error[C22]: ", "has no `name`"),
         ("roots = \"plant.pem\"\n", "", "segwan.toml:1:1: error[C5]: ", "has no `roots`"),

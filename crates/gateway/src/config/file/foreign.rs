@@ -136,7 +136,10 @@ fn mapping(table: &Table<'_, '_>, realm: ForeignRealm) -> Option<Mapping> {
                 RulePart::Match => matches.span,
                 RulePart::Identity => identity.span,
             };
-            rule.error(VALUE, at, error.to_string());
+            match error.hint {
+                Some(hint) => rule.error_with_hint(VALUE, at, error.to_string(), hint),
+                None => rule.error(VALUE, at, error.to_string()),
+            }
             good = false;
         }
     }

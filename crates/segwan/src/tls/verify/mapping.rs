@@ -46,7 +46,15 @@ pub enum RulePart {
 pub struct MapError {
     /// Which of its texts it is.
     pub part: RulePart,
+    /// The next step, where there is one.
+    pub hint: Option<&'static str>,
     why: String,
+}
+
+impl MapError {
+    fn new(part: RulePart, why: String) -> Self {
+        Self { part, hint: None, why }
+    }
 }
 
 /// Where in a certificate a value is looked for.
@@ -99,16 +107,16 @@ impl Mapping {
     pub fn add(&mut self, from: &str, matches: &str, identity: &str) -> Result<(), MapError> {
         if self.rules.len() == RULES {
             let why = format!("there are more than {RULES} rules");
-            return Err(MapError { part: RulePart::From, why });
+            return Err(MapError::new(RulePart::From, why));
         }
         let from = Source::read(from)?;
         let pattern = Pattern::read(matches, from.separator())?;
-        let template = template(identity, pattern.stars(), &self.realm)?;
+        let template = template(identity, &pattern, &self.realm)?;
         let rule = MapRule { from, pattern, template };
         if self.rules.contains(&rule) {
             // Both would match, so neither ever does.
             let why = format!("the rule for `{matches}` is there twice");
-            return Err(MapError { part: RulePart::Match, why });
+            return Err(MapError::new(RulePart::Match, why));
         }
         self.rules.push(rule);
         Ok(())
@@ -155,11 +163,11 @@ impl Source {
             Some(("extension", oid)) if is_oid(oid) => Ok(Self::Extension(oid.to_owned())),
             Some(("extension", oid)) => {
                 let why = format!("`{oid}` is no OID, such as `1.3.6.1.4.1.50316.802.1`");
-                Err(MapError { part: RulePart::From, why })
+                Err(MapError::new(RulePart::From, why))
             }
             _ => {
                 let why = format!("`{text}` is not `dns_san`, `uri_san` or `extension:OID`");
-                Err(MapError { part: RulePart::From, why })
+                Err(MapError::new(RulePart::From, why))
             }
         }
     }
@@ -205,7 +213,7 @@ fn is_oid(text: &str) -> bool {
 
 impl Pattern {
     fn read(text: &str, separator: char) -> Result<Self, MapError> {
-        let wrong = |why: String| Err(MapError { part: RulePart::Match, why });
+        let wrong = |why: String| Err(MapError::new(RulePart::Match, why));
         if text.is_empty() || text.len() > 255 {
             return wrong("`match` has 1 to 255 bytes".to_owned());
         }
@@ -251,14 +259,27 @@ impl Pattern {
 }
 
 /// What stands behind `foreign/NAME/`, where it is a name whatever a `*` stands for.
-fn template(text: &str, stars: usize, realm: &ForeignRealm) -> Result<Vec<Part>, MapError> {
-    let wrong = |why: String| MapError { part: RulePart::Identity, why };
+///
+/// No `*` stands for a `/` or the separator of its pattern. One of them between two placeholders
+/// says where the first ends, so the name tells what each stood for, and certificates that differ
+/// there have different names: `{1}-{2}` would give `a-b` and `c` the name of `a` and `b-c`.
+fn template(text: &str, pattern: &Pattern, realm: &ForeignRealm) -> Result<Vec<Part>, MapError> {
+    let stars = pattern.stars();
+    let wrong = |why: String| MapError::new(RulePart::Identity, why);
     let begins = format!("{FOREIGN}/{}/", realm.name());
     let Some(mut rest) = text.strip_prefix(&begins) else {
         return Err(wrong(format!("`{text}` does not begin with `{begins}`")));
     };
     let mut parts = Vec::new();
     while let Some((before, after)) = rest.split_once('{') {
+        if !parts.is_empty() && !before.contains(['/', pattern.separator]) {
+            let why = format!(
+                "`{text}` has two placeholders with nothing between them that a value cannot hold, \
+                 so two certificates could have one name"
+            );
+            let hint = Some("put `/` between them, as in `{1}/{2}`");
+            return Err(MapError { hint, ..wrong(why) });
+        }
         parts.push(Part::Text(before.to_owned()));
         let number = after.split_once('}').and_then(|(number, after)| {
             rest = after;

@@ -1,4 +1,5 @@
 use super::*;
+use proptest::prelude::*;
 
 fn realm() -> ForeignRealm {
     ForeignRealm::new(&"shop.test".parse().unwrap(), "plant").unwrap()
@@ -92,4 +93,92 @@ fn there_is_a_bound_on_rules() {
         mapping.add("dns_san", &format!("{at}.*"), "foreign/plant/{1}").unwrap();
     }
     assert!(mapping.add("dns_san", "more.*", "foreign/plant/{1}").is_err());
+}
+
+/// Whether this is a rule for names of three or four labels, or for a URI with as many segments.
+fn is_rule(from: &str, stars: usize, identity: &str) -> bool {
+    let separator = if from == "dns_san" { "." } else { "/" };
+    let pattern = vec!["*"; stars].join(separator);
+    Mapping::new(realm()).add(from, &pattern, identity).is_ok()
+}
+
+// PKI-72
+#[test]
+fn two_placeholders_have_something_between_them_that_no_value_holds() {
+    for (dns, uri, rest) in [
+        (true, true, "{1}/{2}"),
+        (true, true, "{2}/of-{1}/{3}"),
+        (true, true, "a-{1}-b/{2}"),
+        (true, true, "{1}/{1}"),
+        (true, false, "{1}.{2}"),
+        (true, false, "{1}-.-{2}"),
+        (false, false, "{1}{2}"),
+        (false, false, "{1}{1}"),
+        (false, false, "{1}-{2}"),
+        (false, false, "{1}_x_{2}"),
+        (false, false, "{1}/{2}{3}"),
+        (false, false, "{1}-{2}/{3}"),
+    ] {
+        let identity = format!("foreign/plant/{rest}");
+        assert_eq!(is_rule("dns_san", 3, &identity), dns, "{rest}");
+        assert_eq!(is_rule("uri_san", 3, &identity), uri, "{rest}");
+    }
+    let error = Mapping::new(realm()).add("uri_san", "*/*", "foreign/plant/{1}-{2}").unwrap_err();
+    assert_eq!(error.part, RulePart::Identity);
+    assert_eq!(error.hint, Some("put `/` between them, as in `{1}/{2}`"));
+}
+
+/// Three values, and the same text in which the first ends elsewhere: what a template would have to
+/// tell apart that has just this glue between its first two.
+fn cut_otherwise() -> impl Strategy<Value = [[String; 3]; 2]> {
+    let cut = |(text, glue, third): (String, String, String)| {
+        let cuts: Vec<_> = text
+            .match_indices(&*glue)
+            .map(|(at, _)| (&text[..at], &text[at + glue.len()..]))
+            .filter(|(first, second)| !first.is_empty() && !second.is_empty())
+            .map(|(first, second)| [first, second, &third].map(str::to_owned))
+            .collect();
+        (!cuts.is_empty()).then_some(cuts)
+    };
+    let texts = ("[-.a]{2,8}", "[-.]?", "[-.a]{1,2}");
+    let cuts = texts.prop_filter_map("no cut", cut);
+    cuts.prop_flat_map(|cuts| {
+        let one = prop::sample::select(cuts);
+        (one.clone(), one).prop_map(|(one, other)| [one, other])
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 1024,
+        max_global_rejects: 100_000,
+        ..ProptestConfig::default()
+    })]
+
+    // PKI-72: of any template that is taken, and of the values that it uses.
+    #[test]
+    fn who_differs_in_a_value_that_is_used_has_another_name(
+        is_dns: bool,
+        pieces in prop::collection::vec(("[-./]?a?", 0..3_usize), 1..4),
+        end in "[-./]?a?",
+        values in cut_otherwise(),
+    ) {
+        // No label of a DNS name holds a `.`.
+        let [one, other] = values.map(|all| all.map(|value| {
+            if is_dns { value.replace('.', "b") } else { value }
+        }));
+        let placeholder = |(text, at): &(String, usize)| format!("{text}{{{}}}", at + 1);
+        let rest: String = pieces.iter().map(placeholder).collect();
+        let identity = format!("foreign/plant/{rest}{end}");
+        let (from, pattern) = if is_dns { ("dns_san", "*.*.*") } else { ("uri_san", "*/*/*") };
+        let mut mapping = Mapping::new(realm());
+        prop_assume!(mapping.add(from, pattern, &identity).is_ok());
+        let rule = &mapping.rules[0];
+        let name = |values: &[String; 3]| {
+            let whole = values.join(if is_dns { "." } else { "/" });
+            rule.fill(&rule.pattern.matches(&whole).unwrap())
+        };
+        let differ = pieces.iter().any(|(_, at)| one[*at] != other[*at]);
+        prop_assert_eq!(name(&one) != name(&other), differ, "{}", identity);
+    }
 }
