@@ -150,7 +150,9 @@ impl Agent {
         let lists = belief.iter().flat_map(|belief| &belief.stored.crls);
         let earlier = lists.map(|list| list.this_update_ms).chain(store.trust().heard_ms());
         let contact = Contact::beginning_at(now_ms(), earlier);
-        Ok(Self {
+        let own = credentials.issuing_key();
+        let lost = belief.as_ref().zip(own).is_some_and(|(belief, key)| belief.distrusts(&key));
+        let agent = Self {
             credentials: Arc::new(credentials),
             trust: Arc::new(trust),
             listens: purposes.is_some_and(|purposes| purposes.server),
@@ -166,7 +168,11 @@ impl Agent {
             renewed: watch::Sender::new(0),
             moved: Notify::new(),
             changed: Notify::new(),
-        })
+        };
+        if lost {
+            agent.renew_at_once(now_ms());
+        }
+        Ok(agent)
     }
 
     /// Whose credentials these are.
@@ -235,8 +241,15 @@ impl Agent {
         if changed {
             self.trust.install(next.state()).map_err(|error| Refused::Roots(error.to_string()))?;
         }
+        let own = self.credentials.issuing_key();
+        let distrusts = |belief: &Belief| own.as_ref().is_some_and(|key| belief.distrusts(key));
+        let lost = distrusts(&next) && !belief.as_ref().is_some_and(distrusts);
         *belief = Some(next);
+        drop(belief);
         self.alarms.end(MISSING);
+        if lost {
+            self.renew_at_once(now);
+        }
         Ok(changed)
     }
 

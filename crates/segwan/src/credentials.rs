@@ -9,6 +9,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, SignatureScheme};
 use segwan_pki::certificate::{Certificate, Name};
+use segwan_pki::key::sha256;
 use std::fmt;
 use std::sync::Arc;
 
@@ -28,6 +29,8 @@ struct Current {
 struct Pair {
     certified: Arc<CertifiedKey>,
     leaf: Certificate,
+    /// SHA-256 of the key of the certificate that issued it, if that is shown along.
+    issuing_key: Option<[u8; 32]>,
 }
 
 /// Why a chain and a key are no credentials.
@@ -93,6 +96,11 @@ impl Credentials {
         self.current.pair.load().leaf.issuer_key_or_name()
     }
 
+    /// SHA-256 of the key that signed the leaf, if its certificate is shown along.
+    pub(crate) fn issuing_key(&self) -> Option<[u8; 32]> {
+        self.current.pair.load().issuing_key
+    }
+
     /// The names that the leaf carries, as text of identities.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
@@ -123,6 +131,8 @@ impl Pair {
             .map_err(|error| CredentialsError::Chain(error.to_string()))?;
         let leaf = chain.first().ok_or(CredentialsError::Empty)?;
         let leaf = Certificate::read(leaf).map_err(CredentialsError::Chain)?;
+        let issuing = chain.get(1).and_then(|der| Certificate::read(der).ok());
+        let issuing_key = issuing.map(|issuing| sha256(&issuing.public_key));
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| CredentialsError::Key)?;
         let certified = CertifiedKey::from_der(chain, key, &provider()).map_err(|e| match e {
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
@@ -130,7 +140,7 @@ impl Pair {
             }
             _ => CredentialsError::KeyKind,
         })?;
-        Ok(Self { certified: Arc::new(certified), leaf })
+        Ok(Self { certified: Arc::new(certified), leaf, issuing_key })
     }
 }
 

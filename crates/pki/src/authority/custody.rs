@@ -24,7 +24,8 @@ use crate::store::{IssuingState, StoredCrl};
 use crate::x509;
 use std::path::PathBuf;
 
-/// In how long everybody renews after an issuing key was distrusted, milliseconds.
+/// In how long everybody renews after an issuing key was distrusted, milliseconds; who stands on it
+/// does not wait for that.
 const AT_ONCE: i64 = 5 * 60_000;
 /// An active certificate that ends so soon cannot issue any more, milliseconds.
 const SHORTEST: i64 = 5 * 60_000;

@@ -218,6 +218,11 @@ impl Belief {
         }
     }
 
+    /// Whether a key is distrusted, by its SHA-256.
+    pub(super) fn distrusts(&self, key: &[u8; 32]) -> bool {
+        self.stored.bundle.distrusted.contains(&hex(key))
+    }
+
     pub(super) fn roots(&self) -> &[Vec<u8>] {
         &self.stored.bundle.roots
     }

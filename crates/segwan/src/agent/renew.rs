@@ -17,6 +17,11 @@ use tokio_util::sync::CancellationToken;
 const HOUR: i64 = 3_600_000;
 /// Who has to renew without having been told does it within so long, milliseconds.
 const UNASKED: i64 = 60_000;
+/// Whom nobody believes any more, because the key that signed its certificate is distrusted, renews
+/// after so long at least, milliseconds: the Authority's own certificate may be under the same key.
+const DISTRUSTED: i64 = 2_000;
+/// And within so long from then, so that a fleet does not come in one instant.
+const DISTRUSTED_SPREAD: i64 = 5_000;
 /// Most failed tries in an hour, whatever the clocks say (PKI-36).
 const TRIES: usize = 6;
 
@@ -205,6 +210,15 @@ impl Agent {
         if self.known().failures == 0 {
             self.renew_within(UNASKED, now);
         }
+    }
+
+    /// The key that signed the certificate was distrusted: peers refuse it until it is renewed. In
+    /// the Authority's own process that is done first, because the others renew there.
+    pub(super) fn renew_at_once(&self, now: i64) {
+        match self.reach {
+            Reach::Process(_) => self.renew_within(0, now),
+            Reach::Network => self.renew_within(DISTRUSTED_SPREAD, now + DISTRUSTED),
+        };
     }
 
     /// Raises and ends what the certificate's life says.

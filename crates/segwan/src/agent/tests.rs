@@ -560,6 +560,7 @@ async fn a_restart_gives_a_silent_authority_no_other_hour() {
 async fn who_stands_on_a_distrusted_key_renews_under_the_other_by_itself() {
     let world = World::new().await;
     let (state, agent) = world.agent("orders").await;
+    let (_other, agent_by_bundle) = world.agent("other").await;
     let (app, signer) = (world.peer("app").await, agent.credentials().issuer());
     assert_eq!(judged(&agent, &app), None);
     let done = world.authority.distrust_issuing(&signer, now_ms()).await.unwrap();
@@ -567,11 +568,23 @@ async fn who_stands_on_a_distrusted_key_renews_under_the_other_by_itself() {
         agent.take(&line, now_ms()).unwrap();
     }
     assert_eq!(judged(&agent, &app), Some(Reason::TrustWithdrawn));
-    let due = agent.status().renew_at_ms;
-    assert!(due <= now_ms() + 5 * 60_000);
-    agent.tend(due).await;
+    // At once: nobody believes it meanwhile. Elsewhere after the Authority's own.
+    assert!(agent.status().renew_at_ms <= now_ms());
+    agent.remember();
+    let elsewhere = Agent::resume(state.credentials("orders")).unwrap().unwrap();
+    let wait = elsewhere.status().renew_at_ms - now_ms();
+    assert!((1_000..=7_000).contains(&wait), "{wait}");
+    // By a bundle that is fetched, too, where no event comes through.
+    agent_by_bundle.fetch_bundle(now_ms()).await.unwrap();
+    assert!(agent_by_bundle.status().renew_at_ms <= now_ms());
+
+    agent.tend(now_ms()).await;
     assert_eq!(Some(agent.credentials().issuer()), done.successor);
     assert_eq!(newcomer(&world, "app", &agent, now_ms()).await, None);
+    // Who stands on another key is not hurried.
+    world.authority.advertise(vec!["10.0.0.5:7444".to_owned()], now_ms()).await.unwrap();
+    agent.fetch_bundle(now_ms()).await.unwrap();
+    assert!(agent.status().renew_at_ms > now_ms() + HOUR);
 }
 
 // PKI-44
