@@ -177,9 +177,11 @@ impl Authority {
             }
         }
         let incoming = keys.roots.last().cloned().unwrap_or_default();
-        if roots.step == Step::Prepared
-            && !keys.in_state(IssuingState::Spare).any(|key| key.root == incoming)
-        {
+        // Where the old one's had ended, the new root's issuing key signs already.
+        let takes_over = |key: &Arc<IssuingKey>| {
+            key.root == incoming && matches!(key.state, IssuingState::Spare | IssuingState::Active)
+        };
+        if roots.step == Step::Prepared && !keys.issuing.iter().any(takes_over) {
             waits = Some("there is no issuing certificate under the new root".to_owned());
         }
         if roots.step == Step::Active && !self.is_under(AUTHORITY_NAME, &newest).await? {
