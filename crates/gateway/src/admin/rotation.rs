@@ -6,7 +6,8 @@ use super::routes::{Admin, now_ms};
 use axum::http::StatusCode;
 use axum::routing::{MethodRouter, post};
 use segwan_pki::authority::{Authority, Rotation, Step, Stepped};
-use segwan_pki::key::from_hex;
+use segwan_pki::custody::chain_text;
+use segwan_pki::key::{from_hex, hex, sha256};
 use segwan_pki::store::AgentRow;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -45,6 +46,8 @@ pub(crate) struct RotationAnswer {
     pub(crate) since_ms: i64,
     /// SHA-256 of each root that is believed; the Authority's own first.
     pub(crate) roots: Vec<String>,
+    /// The same roots, as certificates in PEM.
+    pub(crate) certificates: Vec<String>,
     /// Who the next step waits for.
     pub(crate) missing: Vec<Waited>,
     /// What else it waits for.
@@ -105,7 +108,12 @@ fn told(authority: &Authority, rotation: Rotation, done: bool) -> RotationAnswer
         trust_domain: authority.trust_domain().to_string(),
         step: rotation.step.as_str().to_owned(),
         since_ms: rotation.since_ms,
-        roots: rotation.roots,
+        roots: rotation.roots.iter().map(|root| hex(&sha256(root))).collect(),
+        certificates: rotation
+            .roots
+            .iter()
+            .map(|root| chain_text(std::slice::from_ref(root)))
+            .collect(),
         missing: waited(rotation.missing),
         waits: rotation.waits,
         stale: waited(rotation.stale),

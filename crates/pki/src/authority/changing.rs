@@ -102,6 +102,8 @@ impl Authority {
 
     /// Makes the next bundle if what it has to say has changed, and tells of it.
     pub(super) async fn renew_bundle(&self, now_ms: i64) -> Result<(), AuthorityError> {
+        // A change between reading the keys and writing would be undone by what was read.
+        let _granting = self.0.granting.lock().await;
         let Some(bundle) = self.next_bundle(&self.keys(), now_ms).await? else { return Ok(()) };
         let mut writing = self.0.store.write().await?;
         let seq = add_bundle(&mut writing, bundle, now_ms).await?;

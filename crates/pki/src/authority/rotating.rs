@@ -12,7 +12,7 @@ use super::{Authority, AuthorityError};
 use crate::api;
 use crate::bundle::AUTHORITY_NAME;
 use crate::certificate::Certificate;
-use crate::custody::CustodyError;
+use crate::custody::{CustodyError, remove_local};
 use crate::directory::{DirectoryError, pem_of, sync, write_private};
 use crate::key::{hex, sha256};
 use crate::ledger::Entry;
@@ -126,8 +126,8 @@ pub struct Rotation {
     pub step: Step,
     /// When it was made, Unix milliseconds; 0: never.
     pub since_ms: i64,
-    /// SHA-256 of each root that is believed, lower-case hex; the Authority's own first.
-    pub roots: Vec<String>,
+    /// Each root that is believed, DER; the Authority's own first.
+    pub roots: Vec<Vec<u8>>,
     /// Agents that the next step waits for.
     pub missing: Vec<AgentRow>,
     /// What else it waits for, in a sentence.
@@ -188,9 +188,8 @@ impl Authority {
             waits =
                 Some("the Authority's own certificate is not under the new root yet".to_owned());
         }
-        let fingerprints = keys.roots.iter().map(|root| hex(&sha256(root))).collect();
         let (step, since_ms) = (roots.step, roots.since_ms);
-        Ok(Rotation { step, since_ms, roots: fingerprints, missing, waits, stale })
+        Ok(Rotation { step, since_ms, roots: keys.roots.clone(), missing, waits, stale })
     }
 
     /// Takes a new root beside the present one: it is believed from now on, and signs nothing yet.
@@ -298,12 +297,13 @@ impl Authority {
         Ok(Stepped::Done(self.rotation(now_ms).await?))
     }
 
-    /// Ends belief in the present root, whose key somebody else may have: the new one, which was
-    /// prepared, signs at once, everybody renews within the window, and nobody is waited for.
-    /// Gives the agents that do not have the bundle with the new root: they need new tokens.
+    /// Ends belief in the old root, whose key somebody else may have: the new one signs at once,
+    /// everybody renews within the window, and nobody is waited for. It ends whatever rotation is
+    /// under way, however far that is. Gives the agents that do not have the bundle with the new
+    /// root: they need new tokens.
     ///
     /// # Errors
-    /// If no new root was prepared, with an issuing certificate under it.
+    /// If no new root was prepared, or no issuing certificate is under it.
     pub async fn expel_root(
         &self,
         grace_ms: i64,
@@ -312,16 +312,16 @@ impl Authority {
     ) -> Result<Vec<AgentRow>, AuthorityError> {
         let granting = self.0.granting.lock().await;
         let rotation = self.rotation(now_ms).await?;
-        if rotation.step != Step::Prepared {
-            return Err(refused("no new root was prepared"));
-        }
-        if let Some(waits) = rotation.waits {
-            return Err(refused(waits));
-        }
         let mut roots = self.roots().await?;
         // Nothing by the lost root is believed, its word for the new one least of all.
         roots.cross.clear();
-        let states = self.under_the_new_root(&mut roots)?;
+        let states = match (rotation.step, rotation.waits) {
+            (Step::Steady, _) => return Err(refused("no new root was prepared")),
+            (Step::Prepared, Some(waits)) => return Err(refused(waits)),
+            (Step::Prepared, None) => self.under_the_new_root(&mut roots)?,
+            // The new root stands first already, and what is under it signs.
+            (Step::Active | Step::Tainted, _) => Vec::new(),
+        };
         let mut change = if grace_ms > 0 {
             roots.until_ms = Some(now_ms.saturating_add(grace_ms));
             stepped(roots, Step::Tainted, &[], now_ms)
@@ -419,8 +419,10 @@ impl Authority {
         let _ = self.keep_root_file();
     }
 
-    /// Puts the Authority's own root into its file, where that holds one which is believed no more.
-    /// The store says which roots there are; a start after a power loss ends what is left to do.
+    /// Puts the Authority's own root into its file, where that holds one which is believed no more,
+    /// and removes the key of the one before, if it lies on this host: it is of no use to anybody
+    /// who means well. The store says which roots there are; a start after a power loss ends what
+    /// is left to do, as the file is the last to change.
     pub(super) fn keep_root_file(&self) -> Result<(), AuthorityError> {
         let path = self.0.place.join("root.pem");
         let keys = self.keys();
@@ -428,7 +430,10 @@ impl Authority {
             return Ok(());
         }
         match keys.roots.first() {
-            Some(own) => replace(&path, own),
+            Some(own) => {
+                remove_local(&self.0.place)?;
+                replace(&path, own)
+            }
             None => Err(AuthorityError::Broken("no root is believed".to_owned())),
         }
     }

@@ -8,6 +8,7 @@ use crate::x509::certificate_request;
 mod crash;
 mod custody;
 mod events;
+mod expelling;
 mod granting;
 mod revoking;
 mod rollover;

@@ -16,7 +16,7 @@ use crate::cli::{Exit, Failure, Global};
 use crate::status::when::{distance, instant};
 use segwan_core::contract::units;
 use segwan_pki::authority::{EXPULSION_WINDOW, ROTATION_WINDOW};
-use segwan_pki::custody::{Permitted, Root, remove_local};
+use segwan_pki::custody::{Permitted, Root, certificates, needs_passphrase, remove_local};
 use segwan_pki::key::hex;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -35,7 +35,8 @@ Examples:
       the old one is believed nowhere
   segwan ca rotate status
   segwan ca rotate root --compromised --root-key-out /media/b
-      all in one, without waiting: the old root's key was stolen
+      all in one, without waiting: the old root's key was stolen; it may be repeated, and it ends
+      a rotation that is under way
 
 Exit codes: 0 done; 1 refused; 2 there is no Authority, or a key or passphrase is missing; 4 the
 step waits for agents, which are listed.")]
@@ -145,24 +146,65 @@ fn agents(all: &[Waited], global: &Global) {
     columns.print(&global.report, 2);
 }
 
-/// A new root, whose key is on its medium before anybody hears of it.
-fn made(step: &StepArgs, domain: &str) -> Result<Root, Failure> {
+/// The directory that the new root's key goes to. A host that is meant to lose it is none.
+fn medium(step: &StepArgs, state: &Path) -> Result<PathBuf, Failure> {
     let to = step.root_key_out.as_deref().unwrap_or_else(|| Path::new("."));
     let unusable = |error| Failure::refused(format!("`{}` cannot be used: {error}", to.display()));
     let to = to.canonicalize().map_err(unusable)?;
+    if state.canonicalize().is_ok_and(|state| to.starts_with(state)) {
+        return Err(Failure::refused(format!("`{}` is inside the state", to.display()))
+            .hint("the new root's key goes to a medium that leaves this host"));
+    }
+    Ok(to)
+}
+
+/// A new root, whose key is on its medium before anybody hears of it.
+fn made(step: &StepArgs, state: &Path, domain: &str) -> Result<Root, Failure> {
+    let to = medium(step, state)?;
     let passphrase = step.passphrase.for_sealing("the new root's key")?;
     let new = Root::generate(domain, now_ms())?;
     new.export(&to, &passphrase)?;
     Ok(new)
 }
 
+/// The new root of a command that broke off before anything could sign under it, from the medium
+/// that its key was written to.
+fn begun(step: &StepArgs, state: &Path, at: &RotationAnswer) -> Result<Root, Failure> {
+    let key = medium(step, state)?.join("root.key.pem");
+    if !key.exists() {
+        let root = at.roots.last().map_or("", String::as_str);
+        let why =
+            format!("`{}` is not there; a rotation to sha256:{root} was begun", key.display());
+        return Err(Failure::refused(why).hint(
+            "`--root-key-out` names the directory that the command before wrote the key to",
+        ));
+    }
+    let pem = at.certificates.last().map_or("", String::as_str);
+    let certificate = certificates(pem)?.into_iter().next().unwrap_or_default();
+    let passphrase = match needs_passphrase(&key)? {
+        true => Some(step.passphrase.for_opening(&key.display().to_string())?),
+        false => None,
+    };
+    Ok(Root::open(&key, passphrase.as_ref(), &certificate)?)
+}
+
 fn prepare_root(step: &StepArgs, state: &Path, global: &Global) -> Result<Exit, Failure> {
-    let at = steady(state)?;
-    let present = step.root.open(state, &root::certificate(state)?)?;
-    let new = made(step, &at.trust_domain)?;
-    let cross = Some(hex(&present.cross_sign(new.certificate(), now_ms())?));
-    let question = NewRoot { root: hex(new.certificate()), cross };
-    ask(state, PREPARE, question, prepare)?;
+    let at = ask(state, ROTATION, Nothing {}, rotation)?;
+    let new = match (at.step.as_str(), &at.waits) {
+        ("steady", _) => {
+            let present = step.root.open(state, &root::certificate(state)?)?;
+            let new = made(step, state, &at.trust_domain)?;
+            let cross = Some(hex(&present.cross_sign(new.certificate(), now_ms())?));
+            let question = NewRoot { root: hex(new.certificate()), cross };
+            ask(state, PREPARE, question, prepare)?;
+            new
+        }
+        ("prepared", Some(_)) => begun(step, state, &at)?,
+        (under_way, _) => {
+            return Err(Failure::refused(format!("a rotation is under way: {under_way}"))
+                .hint("`segwan ca rotate status` shows what it waits for"));
+        }
+    };
     issuing_under(&new, state)?;
     global.report.line(format_args!(
         "the new root is believed beside the present one, which still signs; its key is in {} and \
@@ -173,15 +215,6 @@ fn prepare_root(step: &StepArgs, state: &Path, global: &Global) -> Result<Exit, 
         "`segwan ca rotate status` shows who has it; then `segwan ca rotate root --activate`"
     ));
     Ok(Exit::Done)
-}
-
-fn steady(state: &Path) -> Result<RotationAnswer, Failure> {
-    let at = ask(state, ROTATION, Nothing {}, rotation)?;
-    if at.step == "steady" {
-        return Ok(at);
-    }
-    Err(Failure::refused(format!("a rotation is under way: {}", at.step))
-        .hint("`segwan ca rotate status` shows what it waits for"))
 }
 
 /// One issuing certificate under the new root to sign, and one to spare.
@@ -203,6 +236,7 @@ fn next_step(step: &StepArgs, state: &Path, global: &Global) -> Result<Exit, Fai
         _ => "steady",
     };
     let window_ms = window_ms(step, ROTATION_WINDOW);
+    let key_was_here = local_key(state).exists();
     let question = Next { to: to.to_owned(), without: step.force.clone(), window_ms };
     let at = ask(state, NEXT, question, next)?;
     if !at.done {
@@ -216,32 +250,52 @@ fn next_step(step: &StepArgs, state: &Path, global: &Global) -> Result<Exit, Fai
         _ => "the old root is believed nowhere any more",
     };
     global.report.line(format_args!("{what}; the rotation is {}", at.step));
-    if to == "steady" {
+    if to == "steady" && key_was_here {
         forget_local(state, global)?;
     }
     said(&at, global);
     Ok(Exit::Done)
 }
 
-/// The old root's key is of no use to anybody who means well.
+fn local_key(state: &Path) -> PathBuf {
+    state.join("authority/root")
+}
+
+/// The old root's key is of no use to anybody who means well. The Authority removes it itself as the
+/// root goes; with a grace, and where it could not, it goes here.
 fn forget_local(state: &Path, global: &Global) -> Result<(), Failure> {
-    if state.join("authority/root").exists() {
-        remove_local(&state.join("authority"))?;
-        global.report.line(format_args!("removed the old root's key from this host"));
-    }
+    remove_local(&state.join("authority"))?;
+    global.report.line(format_args!("removed the old root's key from this host"));
     Ok(())
 }
 
+/// From wherever a rotation is: one command, which may be repeated.
 fn expel_root(step: &StepArgs, state: &Path, global: &Global) -> Result<Exit, Failure> {
-    let at = steady(state)?;
-    let new = made(step, &at.trust_domain)?;
-    ask(state, PREPARE, NewRoot { root: hex(new.certificate()), cross: None }, prepare)?;
-    issuing_under(&new, state)?;
+    let at = ask(state, ROTATION, Nothing {}, rotation)?;
+    let report = &global.report;
+    match (at.step.as_str(), &at.waits) {
+        ("steady", _) => {
+            let new = made(step, state, &at.trust_domain)?;
+            ask(state, PREPARE, NewRoot { root: hex(new.certificate()), cross: None }, prepare)?;
+            issuing_under(&new, state)?;
+        }
+        ("prepared", Some(_)) => issuing_under(&begun(step, state, &at)?, state)?,
+        (under_way, _) => {
+            let new = if under_way == "prepared" { at.roots.last() } else { at.roots.first() };
+            report.line(format_args!(
+                "a rotation was under way ({under_way}): its new root sha256:{} takes over, and no \
+                 other one is made",
+                new.map_or("", String::as_str)
+            ));
+        }
+    }
     let grace_ms = i64::try_from(step.grace.as_millis()).unwrap_or(0);
     let window_ms = window_ms(step, EXPULSION_WINDOW);
+    let key_was_here = local_key(state).exists();
     let left = ask(state, EXPEL, Grace { grace_ms, window_ms }, expel)?;
-    let report = &global.report;
-    forget_local(state, global)?;
+    if key_was_here {
+        forget_local(state, global)?;
+    }
     let when = match grace_ms {
         0 => "from now on".to_owned(),
         _ => format!("in {}", units::shown(step.grace)),
@@ -261,3 +315,6 @@ fn expel_root(step: &StepArgs, state: &Path, global: &Global) -> Result<Exit, Fa
     }
     Ok(Exit::Done)
 }
+
+#[cfg(test)]
+mod tests;

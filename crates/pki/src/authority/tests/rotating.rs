@@ -9,14 +9,14 @@ use crate::x509::Authority as Signing;
 const DAY: i64 = 24 * HOUR;
 
 /// A second root, and the first one's word for it.
-fn second(world: &World) -> (Root, Vec<u8>) {
+pub(super) fn second(world: &World) -> (Root, Vec<u8>) {
     let key = PrivateKey::generate_root().unwrap();
     let new = Root::made(Signing::root("segwan.internal", key, [0x42; 16], NOW / 1000).unwrap());
     let cross = root(world).authority().cross_sign(new.certificate(), [0x43; 16], NOW / 1000);
     (new, cross.unwrap())
 }
 
-async fn issuing_under(world: &World, root: &Root, now: i64) {
+pub(super) async fn issuing_under(world: &World, root: &Root, now: i64) {
     let asked = world.authority.request_issuing(permitted(&[])).await.unwrap();
     let der = root.sign_issuing(&asked.request, &asked.permitted, 548, now).unwrap();
     world.authority.import_issuing(&[der, root.certificate().to_vec()], now).await.unwrap();
@@ -58,7 +58,7 @@ async fn acknowledge(world: &World, node: &Node, now: i64) {
     world.authority.acknowledge("app", &ack, now).await.unwrap();
 }
 
-async fn step(world: &World, to: Step, now: i64) -> Stepped {
+pub(super) async fn step(world: &World, to: Step, now: i64) -> Stepped {
     world.authority.next_step(to, &[], ROTATION_WINDOW, now).await.unwrap()
 }
 
@@ -67,7 +67,11 @@ fn is_blocked(stepped: &Stepped) -> bool {
         && rotation.missing[0].name == "app" || rotation.waits.is_some())
 }
 
-async fn believed(world: &World, roots: &[&[u8]], now: i64) -> Result<Bundle, BundleError> {
+pub(super) async fn believed(
+    world: &World,
+    roots: &[&[u8]],
+    now: i64,
+) -> Result<Bundle, BundleError> {
     let (_, signed) = world.authority.bundle(now).await.unwrap();
     let roots: Vec<_> = roots.iter().map(|root| root.to_vec()).collect();
     Bundle::accept(&signed, &roots, world.authority.trust_domain(), (None, &[]), now)
@@ -318,6 +322,7 @@ async fn held(authority: &Authority, path: &std::path::Path) -> Vec<String> {
         format!("{version} {body}"),
         format!("{last} {} {}", event.kind, event.body),
         format!("{lines} {file}"),
+        format!("root's key here: {}", path.join("authority/root").exists()),
     ];
     held.extend(keys.iter().map(|key| format!("{} {}", key.id, key.state)));
     held
