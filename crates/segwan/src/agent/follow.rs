@@ -22,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
+/// So much later than the Authority's own port does an agent renew that is told to, milliseconds.
+const AFTER_THE_PORT: i64 = 2_000;
 /// How often lists are fetched, beside the stream.
 const LISTS: i64 = HOUR;
 /// How often the bundle is.
@@ -230,7 +232,14 @@ impl Agent {
             AgentEvent::RenewNow { window_ms, lineages } => {
                 let own = self.known().meta.lineage.clone();
                 let meant = lineages.is_empty() || own.is_empty() || lineages.contains(&own);
-                let at = meant.then(|| self.renew_within(*window_ms, now));
+                // Where the Authority is, at once: everybody else renews at its port, whose certificate
+                // has to be the new one by then.
+                let port_ms = (*window_ms / 4).clamp(0, AFTER_THE_PORT);
+                let (first, spread) = match self.reach {
+                    Reach::Process(_) => (0, 0),
+                    Reach::Network => (port_ms, window_ms.saturating_sub(port_ms)),
+                };
+                let at = meant.then(|| self.renew_within(spread, now.saturating_add(first)));
                 self.install(now, |_, known| {
                     let mut next = in_force(known.ok_or_else(missing)?.clone());
                     next.stored.meta.renew_at_ms = at.or(next.stored.meta.renew_at_ms);

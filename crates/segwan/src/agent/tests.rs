@@ -647,6 +647,27 @@ async fn the_authority_may_move_a_renewal_and_a_restart_does_not_forget_it() {
     assert!(agent.status().renew_at_ms > moved + HOUR);
 }
 
+// PKI-48, PKI-49: who renews at the Authority's port finds the port renewed.
+#[tokio::test]
+async fn what_is_where_the_authority_is_renews_before_everybody_else() {
+    let world = World::new().await;
+    let (state, agent) = world.agent("orders").await;
+    let now = now_ms();
+    let event = AgentEvent::RenewNow { window_ms: 60_000, lineages: Vec::new() };
+    let line = EventLine { epoch: 1, seq: 7, at_ms: now, event };
+    agent.take(&line, now).unwrap();
+    assert_eq!(agent.status().renew_at_ms, now);
+    let elsewhere = Agent::resume(state.credentials("orders")).unwrap().unwrap();
+    for window_ms in [60_000, 4_000, 0, -1, i64::MAX] {
+        let event = AgentEvent::RenewNow { window_ms, lineages: Vec::new() };
+        elsewhere.known().due_ms = i64::MAX;
+        elsewhere.take(&EventLine { event, ..line.clone() }, now).unwrap();
+        let least = (window_ms / 4).clamp(0, 2_000);
+        let at = elsewhere.status().renew_at_ms;
+        assert!(at >= now + least && at <= now.saturating_add(window_ms.max(0)), "{window_ms}");
+    }
+}
+
 #[tokio::test]
 async fn clocks_that_are_apart_are_told_with_both_times() {
     let world = World::new().await;

@@ -35,7 +35,13 @@ async fn node(world: &World, instance: &'static str, now: i64) -> Node {
         .await
         .unwrap();
     let issued = world.authority.enroll(&token.secret(), &csr(), "10.0.0.9", now).await.unwrap();
-    let leaf = Certificate::read(&issued.chain[0]).unwrap();
+    let stream = come(world, instance, &issued.chain, now).await;
+    Node { stream, instance, chain: issued.chain }
+}
+
+/// An agent comes with a certificate: it has taken it.
+async fn come(world: &World, instance: &str, chain: &[Vec<u8>], now: i64) -> Subscription {
+    let leaf = Certificate::read(&chain[0]).unwrap();
     let agent = Agent {
         instance: instance.to_owned(),
         name: "app".to_owned(),
@@ -46,8 +52,7 @@ async fn node(world: &World, instance: &'static str, now: i64) -> Node {
         host: "db1".to_owned(),
         address: "10.0.0.9".to_owned(),
     };
-    let stream = world.authority.subscribe(agent, None, now).await.unwrap();
-    Node { stream, instance, chain: issued.chain }
+    world.authority.subscribe(agent, None, now).await.unwrap()
 }
 
 async fn acknowledge(world: &World, node: &Node, now: i64) {
@@ -123,7 +128,7 @@ async fn each_step_waits_for_an_agent_that_is_silent() {
     let waits = step(&world, Step::Tainted, NOW + HOUR).await;
     assert!(matches!(&waits, Stepped::Blocked(r) if r.waits.is_some()), "{waits:?}");
     let renewed = world.authority.renew(&port.chain[0], &csr(), NOW + HOUR).await.unwrap();
-    // Leaf, issuing certificate, and what leads on to the old root.
+    // The port takes what is signed for it. Leaf, issuing certificate, and what leads on to the old root.
     assert_eq!(renewed.chain.len(), 3);
     for root in [&old, &new.certificate().to_vec()] {
         let at = (NOW + HOUR) / 1000;
@@ -133,7 +138,10 @@ async fn each_step_waits_for_an_agent_that_is_silent() {
     assert!(matches!(step(&world, Step::Tainted, NOW + HOUR).await, Stepped::Done(_)));
     // The node has not renewed.
     assert!(is_blocked(&step(&world, Step::Steady, NOW + 2 * HOUR).await));
-    world.authority.renew(&node.chain[0], &csr(), NOW + 2 * HOUR).await.unwrap();
+    let renewed = world.authority.renew(&node.chain[0], &csr(), NOW + 2 * HOUR).await.unwrap();
+    // It still shows the one of before, which nobody would believe after the step.
+    assert!(is_blocked(&step(&world, Step::Steady, NOW + 2 * HOUR).await));
+    let again = come(&world, node.instance, &renewed.chain, NOW + 2 * HOUR).await;
     let done = step(&world, Step::Steady, NOW + 2 * HOUR).await;
     let Stepped::Done(rotation) = done else { panic!("{done:?}") };
     assert_eq!((rotation.step, rotation.roots.len()), (Step::Steady, 1));
@@ -145,7 +153,7 @@ async fn each_step_waits_for_an_agent_that_is_silent() {
     let slept = believed(&world, &[&old], NOW + 2 * HOUR).await.unwrap();
     assert_eq!(slept.roots, [new.certificate().to_vec()]);
     assert!(world.authority.verify_ledger().await.is_ok());
-    drop(node.stream);
+    drop((node.stream, again));
     // It is the Authority's root after a restart as well.
     let (_parent, path) = world.reopen().await;
     let state = StateDir::open(&path).unwrap();
