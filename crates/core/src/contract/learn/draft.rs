@@ -1,17 +1,19 @@
 //! A draft as a contract's file.
 
+mod modbus;
+mod toml;
+
 use super::framing::Found;
 use super::grouping::{Group, Groups, Tag, word};
 use super::lines::{self, Lines};
 use super::pairing::{self, By, Paired, Turn};
 use super::reading::{self, Kind, Reading};
 use super::shape::{Shape, is_secret, quoted};
-use super::{Manner, Message, modbus};
+use super::{Manner, Message};
 use crate::contract::Side;
-use crate::contract::decode::{DecodeRule, WireLimits};
 use crate::contract::value::Value;
-use serde_json::Value as Json;
 use std::fmt::Write;
+use toml::{aligned, escaped, message, test, written};
 
 /// Longest message that is shown as a vector, in bytes.
 const SHOWN: usize = 512;
@@ -42,7 +44,7 @@ pub(super) fn draft(name: &str, found: &Found, connections: usize, manner: Manne
         server.len(),
     );
     match found.frame {
-        None => modbus_draft(&mut text, &client, &server, manner),
+        None => modbus::draft(&mut text, &client, &server, manner),
         Some(frame) => General { found, frame, client, server, manner }.write(&mut text),
     }
     text
@@ -375,119 +377,6 @@ fn holds_secret(shape: &Shape) -> bool {
         || shape.each().is_some_and(holds_secret)
 }
 
-/// Field rules below each other, their comments too.
-fn aligned(fields: &[(String, Vec<String>, String)]) -> Vec<String> {
-    let widest = fields.iter().map(|(name, ..)| name.len()).max().unwrap_or(0);
-    let rules: Vec<String> = fields
-        .iter()
-        .map(|(name, rule, _)| {
-            let blank = " ".repeat(widest - name.len());
-            format!("fields.{name}{blank} = {{ {} }}", rule.join(", "))
-        })
-        .collect();
-    let longest = rules.iter().map(|rule| rule.chars().count()).max().unwrap_or(0);
-    rules
-        .iter()
-        .zip(fields)
-        .map(|(rule, (.., words))| {
-            let blank = " ".repeat(longest - rule.chars().count());
-            format!("{rule}{blank}  # {words}")
-        })
-        .collect()
-}
-
-fn message(text: &mut String, side: &str, entry: &Entry, role: &str, all: usize) {
-    let Entry { group, body, .. } = entry;
-    let _ = writeln!(
-        text,
-        "\n# {} of {all} messages.\n[[{side}.message]]\nname    = \"{}\"\n{role}\n{}",
-        group.members.len(),
-        group.name,
-        body.join("\n")
-    );
-}
-
-fn test(
-    text: &mut String,
-    name: &str,
-    side: &str,
-    after: Option<&[u8]>,
-    vectors: &[&[u8]],
-    expect: &str,
-) {
-    if vectors.is_empty() {
-        return;
-    }
-    let _ = writeln!(text, "\n[[test]]\nname   = {}", quoted(name));
-    if let Some(after) = after {
-        let _ = writeln!(text, "after  = [{}]", vector(after));
-    }
-    match vectors {
-        [one] => {
-            let _ = writeln!(text, "{side} = [{}]", vector(one));
-        }
-        all => {
-            let _ = writeln!(text, "{side} = [");
-            for one in all {
-                let _ = writeln!(text, "  {},", vector(one));
-            }
-            text.push_str("]\n");
-        }
-    }
-    let _ = writeln!(text, "expect = \"{expect}\"");
-}
-
-/// Bytes as a contract writes them.
-fn vector(bytes: &[u8]) -> String {
-    match std::str::from_utf8(bytes) {
-        Ok(text)
-            if !text.starts_with("hex:")
-                && !text.contains(|c: char| c.is_control() && !"\r\n\t".contains(c)) =>
-        {
-            quoted(text)
-        }
-        _ => {
-            let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            format!("\"hex: {}\"", digits.join(" "))
-        }
-    }
-}
-
-/// A name as a segment of a pointer.
-fn escaped(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
-}
-
-/// A schema with a line for each property.
-fn written(schema: &Json, indent: usize) -> String {
-    let Json::Object(members) = schema else { return schema.to_string() };
-    let pad = " ".repeat(indent + 2);
-    let mut parts: Vec<String> = Vec::new();
-    for (key, value) in members {
-        let name = Json::from(key.as_str());
-        let nested = |value: &Json| match key.as_str() {
-            "properties" => {
-                let Json::Object(properties) = value else { return value.to_string() };
-                let lines: Vec<String> = properties
-                    .iter()
-                    .map(|(name, below)| {
-                        format!(
-                            "\n{pad}  {}: {}",
-                            Json::from(name.as_str()),
-                            written(below, indent + 4)
-                        )
-                    })
-                    .collect();
-                format!("{{{} }}", lines.join(","))
-            }
-            "items" | "additionalProperties" => written(value, indent + 2),
-            _ => value.to_string(),
-        };
-        parts.push(format!("{name}: {}", nested(value)));
-    }
-    format!("{{ {} }}", parts.join(", "))
-}
-
 fn depth(tree: &Value<'_>) -> usize {
     match tree {
         Value::List(list) => 1 + list.iter().map(depth).max().unwrap_or(0),
@@ -501,54 +390,5 @@ fn nodes(tree: &Value<'_>) -> usize {
         Value::List(list) => list.iter().map(nodes).sum(),
         Value::Map(map) => map.iter().map(|(_, value)| 1 + nodes(value)).sum(),
         _ => 0,
-    }
-}
-
-fn modbus_draft(text: &mut String, client: &[&Message], server: &[&Message], manner: Manner) {
-    let _ = writeln!(
-        text,
-        "codec    = \"modbus\"  # all {} messages of the client and {} of the server are Modbus/TCP\n\n[client]\ntag = \"/fc\"",
-        client.len(),
-        server.len()
-    );
-    let rule = DecodeRule::Modbus(Side::Client);
-    let read = |message: &&Message| {
-        let tree = rule.read(&message.payload, &WireLimits::default());
-        tree.map_or(Value::Null, Value::into_owned)
-    };
-    let trees: Vec<Value<'static>> = client.iter().map(read).collect();
-    let functions = modbus::functions(&trees);
-    for function in &functions {
-        let mut body = vec![format!("match   = [{}]", function.code)];
-        body.extend(aligned(&function.fields));
-        if function.opaque {
-            body.push(
-                "hazard  = \"the content of this function is not read; it was used in the record\""
-                    .to_owned(),
-            );
-        }
-        let action = if function.writes { "write" } else { "read" };
-        let action = if function.opaque { &function.group.name } else { action };
-        let role = format!("action   = \"modbus.{action}\"\nresource = \"unit/${{unit}}\"");
-        let entry = Entry { group: function.group.clone(), body, secret: false };
-        message(text, "client", &entry, &role, client.len());
-    }
-    let first = functions.iter().filter_map(|function| function.group.members.first());
-    let vectors: Vec<&[u8]> =
-        first.filter_map(|at| client.get(*at)).map(|message| message.frame.as_slice()).collect();
-    test(text, "what the client was heard to say", "client", None, &vectors, "forward");
-    if manner.refusals {
-        let codes: Vec<i64> = functions.iter().map(|function| function.code).collect();
-        if !codes.contains(&8) {
-            let diagnostics: &[u8] = &[0, 1, 0, 0, 0, 6, 1, 8, 0, 1, 0, 0];
-            test(
-                text,
-                "diagnostics, which were not heard",
-                "client",
-                None,
-                &[diagnostics],
-                "undeclared",
-            );
-        }
     }
 }
