@@ -4,40 +4,26 @@
 //! The stream is the fast way. Lists and bundle are fetched beside it, so that a stream which lies
 //! still hides nothing for long.
 
+mod asking;
+mod looking;
+mod telling;
+
 use super::belief::{Belief, Refused};
 use super::stream::Lines;
-use super::{Agent, AgentError, Reach, draw, instant, lock, now_ms};
-use crate::tls::trust::{WhenUnreachable, stale_list};
-use segwan_pki::api::{
-    self as wire, ACK, AckRequest, AgentEvent, BUNDLE, CRL, EventLine, REPORT, ReportRequest,
-    SignedBundle,
-};
+use super::{Agent, AgentError, Reach, draw, lock, now_ms};
+use segwan_pki::api::{self as wire, AgentEvent, EventLine};
 use segwan_pki::directory::{DirectoryError, StateDir};
-use segwan_pki::revocation::{CRL_BYTES, CrlError};
+use segwan_pki::revocation::CrlError;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-const MINUTE: i64 = 60_000;
-const HOUR: i64 = 60 * MINUTE;
 /// So much later than the Authority's own port does an agent renew that is told to, milliseconds.
 const AFTER_THE_PORT: i64 = 2_000;
-/// How often lists are fetched, beside the stream.
-const LISTS: i64 = HOUR;
-/// How often the bundle is.
-const BUNDLES: i64 = 6 * HOUR;
-/// No word of the Authority for so long is an alarm.
-const SILENCE: i64 = HOUR;
-/// How often the Authority is told what was seen.
-const REPORTS: Duration = Duration::from_secs(60);
-/// How often it is looked whether something is late.
-const LOOKS: Duration = Duration::from_secs(5);
 /// Most acknowledgements that wait; a later one says what an earlier one did.
 const ACKS: usize = 64;
-/// Most bytes of a bundle that is fetched.
-const BUNDLE_BYTES: usize = 1024 * 1024;
 
 /// Which installation follows, as the Authority lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -301,217 +287,6 @@ impl Agent {
             }
         }
         Ok(Taken::Installed)
-    }
-
-    async fn acknowledge(&self, who: &Installation, mut queue: mpsc::Receiver<Ack>) {
-        while let Some(Ack { seq, closed }) = queue.recv().await {
-            let bundle_version = lock(&self.belief).as_ref().map_or(0, |it| it.version().1);
-            let instance = who.instance.clone();
-            let ack = AckRequest { instance, seq, bundle_version, closed };
-            for wait in [0, 1, 5] {
-                sleep(Duration::from_secs(wait)).await;
-                match self.say_in_force(&ack).await {
-                    Ok(()) => {
-                        lock(&self.contact).acked = seq;
-                        break;
-                    }
-                    Err(error) => tracing::info!("{}: not acknowledged: {error}", self.identity),
-                }
-            }
-        }
-    }
-
-    async fn say_in_force(&self, ack: &AckRequest) -> Result<(), AgentError> {
-        match &self.reach {
-            Reach::Process(authority) => {
-                Ok(authority.acknowledge(&self.name(), ack, now_ms()).await?)
-            }
-            Reach::Network => {
-                let meta = self.known().meta.clone();
-                self.endpoint(&meta).tell(ACK, ack).await
-            }
-        }
-    }
-
-    /// Fetches lists and bundle, whatever the stream says.
-    async fn fetch(&self) {
-        // Somewhere in the first hour, so that a fleet that was started at once is spread.
-        let begun = now_ms() - LISTS + LISTS * i64::from(draw()) / i64::from(u16::MAX);
-        let (mut lists, mut bundle) = (begun, begun);
-        loop {
-            sleep(Duration::from_secs(60)).await;
-            let now = now_ms();
-            // Also after a clock that ran ahead was set back.
-            if !(0..LISTS).contains(&(now - lists)) {
-                lists = self.noting(self.fetch_lists(now).await, now, LISTS);
-            }
-            if !(0..BUNDLES).contains(&(now - bundle)) {
-                bundle = self.noting(self.fetch_bundle(now).await, now, BUNDLES);
-            }
-        }
-    }
-
-    /// When something was fetched; if it was not, such that it is tried again in five minutes.
-    fn noting(&self, fetched: Result<(), AgentError>, now: i64, every: i64) -> i64 {
-        match fetched {
-            Ok(()) => now,
-            Err(error) => {
-                tracing::info!("{}: cannot ask the Authority: {error}", self.identity);
-                now - every + 5 * MINUTE
-            }
-        }
-    }
-
-    /// Fetches the list of each issuing key.
-    pub(super) async fn fetch_lists(&self, now: i64) -> Result<(), AgentError> {
-        let issuers = lock(&self.belief).as_ref().map_or_else(Vec::new, Belief::issuers);
-        for issuer in issuers {
-            let number = || lock(&self.belief).as_ref().map_or(0, |it| it.number(&issuer));
-            let before = number();
-            let der = match &self.reach {
-                Reach::Process(authority) => {
-                    authority.crl(&issuer).await?.map(|(_, der)| der).unwrap_or_default()
-                }
-                Reach::Network => {
-                    let meta = self.known().meta.clone();
-                    self.endpoint(&meta).get(&format!("{CRL}{issuer}"), CRL_BYTES).await?
-                }
-            };
-            self.heard(now);
-            let made = |judge: &super::Judge<'_>, known: Option<&Belief>| match known {
-                Some(known) => judge.list(&der, known),
-                None => Err(Refused::Malformed("a list came before anything is believed")),
-            };
-            let installed = self.install(now, made);
-            let overtaken = number() != before;
-            self.conclude(installed, "crl_fork", overtaken);
-        }
-        Ok(())
-    }
-
-    /// Fetches the bundle, with the lists of what is new in it.
-    pub(super) async fn fetch_bundle(&self, now: i64) -> Result<(), AgentError> {
-        let before = lock(&self.belief).as_ref().map(Belief::version);
-        let bundle = match &self.reach {
-            Reach::Process(authority) => authority.bundle(now).await?.1,
-            Reach::Network => {
-                let meta = self.known().meta.clone();
-                let body = self.endpoint(&meta).get(BUNDLE, BUNDLE_BYTES).await?;
-                serde_json::from_slice::<SignedBundle>(&body)
-                    .map_err(|_| AgentError::Answer("its bundle is not well-formed".to_owned()))?
-            }
-        };
-        self.heard(now);
-        let installed = self.install(now, |judge, known| match known {
-            Some(known) => judge.rebundled(&bundle, &[], known),
-            None => Err(Refused::Malformed("a bundle came before anything is believed")),
-        });
-        let after = lock(&self.belief).as_ref().map(Belief::version);
-        let is_newer = installed.as_ref().is_ok_and(|changed| *changed);
-        self.conclude(installed, "bundle_rollback", after != before);
-        if is_newer { Box::pin(self.fetch_lists(now)).await } else { Ok(()) }
-    }
-
-    /// What follows from something that was fetched. What was overtaken by an event while it was
-    /// on its way is no alarm.
-    fn conclude(&self, installed: Result<bool, Refused>, word: &'static str, overtaken: bool) {
-        match installed {
-            Ok(changed) => {
-                self.alarms.end(word);
-                if changed {
-                    self.remember();
-                    self.changed.notify_one();
-                }
-            }
-            Err(refused) if overtaken && refused.alarm() == word => {}
-            Err(refused) => self.alarms.raise(refused.alarm(), refused.to_string()),
-        }
-    }
-
-    /// Tells the Authority every minute what was seen.
-    async fn tell(&self, who: &Installation) {
-        loop {
-            sleep(REPORTS).await;
-            if let Err(error) = self.report(who, now_ms()).await {
-                tracing::info!("{}: cannot report: {error}", self.identity);
-            }
-        }
-    }
-
-    pub(super) async fn report(&self, who: &Installation, now: i64) -> Result<(), AgentError> {
-        let bundle_version = lock(&self.belief).as_ref().map_or(0, |it| it.version().1);
-        let seen = self.sightings.take();
-        let instance = who.instance.clone();
-        let report = ReportRequest { instance, now_ms: now, bundle_version, seen };
-        let told = match &self.reach {
-            Reach::Process(authority) => {
-                let told = authority.report(&self.name(), self.listens, &report, now).await;
-                told.map(|unknown| self.saw_unrecorded(&unknown)).map_err(AgentError::from)
-            }
-            Reach::Network => {
-                let meta = self.known().meta.clone();
-                self.endpoint(&meta).tell(REPORT, &report).await
-            }
-        };
-        match told {
-            Ok(()) => self.heard(now),
-            Err(_) => self.sightings.put_back(report.seen),
-        }
-        told
-    }
-
-    fn saw_unrecorded(&self, serials: &[String]) {
-        if let Some(first) = serials.first() {
-            let sentence = format!(
-                "{} certificates came that carry our signature and were never recorded, such as \
-                 the serial {first}",
-                serials.len()
-            );
-            self.alarms.raise("unrecorded_certificate", sentence);
-        }
-    }
-
-    /// Looks every few seconds whether something is late.
-    async fn watch(&self) {
-        loop {
-            self.look_around(now_ms());
-            sleep(LOOKS).await;
-        }
-    }
-
-    pub(super) fn look_around(&self, now: i64) {
-        self.look(now);
-        if matches!(self.reach, Reach::Process(_)) {
-            self.heard(now);
-        }
-        self.alarms.set("authority_unreachable", self.silence(now));
-        let meaning = self.trust.stale_crl();
-        let belief = lock(&self.belief);
-        let lists = belief.as_ref().map_or(&[][..], |belief| &belief.stored.crls);
-        let stale = stale_list(lists, meaning, now);
-        drop(belief);
-        self.alarms.set("crl_stale", stale);
-    }
-
-    /// Since when nothing was heard of the Authority, if that is too long; then nobody new is let
-    /// in, where that is wanted.
-    pub(super) fn silence(&self, now: i64) -> Option<String> {
-        // Held to the end, so that a word that comes meanwhile has the last one.
-        let mut contact = lock(&self.contact);
-        // After a clock that ran ahead was set back, it would be long until an hour has passed.
-        contact.last_ms = contact.last_ms.map(|last| last.min(now));
-        contact.began_ms = contact.began_ms.min(now);
-        let refuses = contact.when_unreachable == WhenUnreachable::RefuseNew;
-        // An alarm has an hour from the start; who is let in does not wait for a restart.
-        let earliest = (!refuses).then_some(contact.began_ms);
-        let last = contact.last_ms.max(earliest);
-        let silent = last.is_none_or(|last| now - last >= SILENCE).then(|| {
-            let identity = &self.identity;
-            let since = last.map_or_else(|| "nobody knows when".to_owned(), instant);
-            format!("{identity} has heard nothing of the Authority since {since}")
-        });
-        self.trust.shut(silent.as_deref().filter(|_| refuses));
-        silent.map(|why| if refuses { format!("{why}; nobody new is let in") } else { why })
     }
 
     /// Sweeps after a change that came by no event.

@@ -564,8 +564,9 @@ async fn who_stands_on_a_distrusted_key_renews_under_the_other_by_itself() {
     let (app, signer) = (world.peer("app").await, agent.credentials().issuer());
     assert_eq!(judged(&agent, &app), None);
     let done = world.authority.distrust_issuing(&signer, now_ms()).await.unwrap();
-    for line in lines(&agent, &who(&state)).await {
-        agent.take(&line, now_ms()).unwrap();
+    // What is believed is enough: the word to renew may come later.
+    for line in lines(&agent, &who(&state)).await.iter().filter(|line| kind(line) != "renew_now") {
+        agent.take(line, now_ms()).unwrap();
     }
     assert_eq!(judged(&agent, &app), Some(Reason::TrustWithdrawn));
     // At once: nobody believes it meanwhile. Elsewhere after the Authority's own.
