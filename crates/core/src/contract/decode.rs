@@ -277,14 +277,15 @@ impl DecodeRule {
     }
 
     /// The payload written anew from its tree, where a tree could have come in several spellings.
+    /// It had `size` bytes as it came.
     #[must_use]
-    pub fn respelled(&self, tree: &Value<'_>) -> Option<Vec<u8>> {
+    pub fn respelled(&self, tree: &Value<'_>, size: usize) -> Option<Vec<u8>> {
         match self {
             Self::Columns(rule) => rule.write(tree),
             Self::Delimited(rule) => rule.write(tree),
             Self::Resp(rule) => rule.write(tree),
             Self::Json(_) => {
-                let mut spelled = Vec::new();
+                let mut spelled = Vec::with_capacity(size);
                 write_json(tree, &mut spelled);
                 Some(spelled)
             }
@@ -295,22 +296,21 @@ impl DecodeRule {
 
 impl Direction {
     /// The tree of a message that was selected by what all messages begin with: where its own
-    /// layout goes on, all of it is read, and its texts are judged.
+    /// layout goes on, all of it is read, and its texts are judged; nothing elsewhere.
     ///
     /// # Errors
     /// What the layout, or the text rule, does not take.
     pub(crate) fn completed<'a>(
         &self,
         message: &MessageRule,
-        tree: Value<'a>,
         input: &'a [u8],
         limits: &WireLimits,
-    ) -> Result<Value<'a>, Violation> {
+    ) -> Result<Option<Value<'a>>, Violation> {
         let (DecodeRule::Struct(rule), Some(layout)) = (&self.decode, &message.layout) else {
-            return Ok(tree);
+            return Ok(None);
         };
         let tree = rule.read(layout, input, limits.nodes)?;
         self.text.check(&tree)?;
-        Ok(tree)
+        Ok(Some(tree))
     }
 }

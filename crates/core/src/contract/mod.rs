@@ -505,11 +505,11 @@ impl Contract {
         let input = direction.decode.input(frame, payload);
         let tree = direction.decode.read(input, &self.limits.wire);
         let tree = tree.map_err(|violation| violation.sentence)?;
-        let (at, mut tree) = direction.select(tree, |_| true).map_err(|v| v.sentence)?;
+        let selected = direction.select(tree, |_| true);
+        let (at, mut tree) = selected.map_err(|fault| fault.violation.sentence)?;
         if let Some(message) = direction.messages.get(at) {
-            tree = direction
-                .completed(message, tree, input, &self.limits.wire)
-                .map_err(|violation| violation.sentence)?;
+            let completed = direction.completed(message, input, &self.limits.wire);
+            tree = completed.map_err(|violation| violation.sentence)?.unwrap_or(tree);
         }
         let from_text = direction.decode.integers_in_text();
         for (pointer, place, rule) in direction.messages.get(at).map_or(&[][..], |m| &m.fields) {

@@ -6,27 +6,54 @@ use crate::audit::shown;
 use crate::finding::nearest;
 use crate::rejection::{Reason, Violation};
 
+/// A decoded payload that is no declared message.
+#[derive(Debug)]
+pub(crate) struct Unselected<'a> {
+    pub(crate) violation: Violation,
+    /// What it says, where no grammar had to read it.
+    pub(crate) tree: Option<Value<'a>>,
+}
+
+impl From<Violation> for Unselected<'_> {
+    fn from(violation: Violation) -> Self {
+        Self { violation, tree: None }
+    }
+}
+
 impl Direction {
     /// The declared message that a decoded payload is, among the `candidates`.
     ///
     /// Where the messages have grammars the tree comes from the one that matches.
     ///
     /// # Errors
-    /// `undeclared`, `tag_missing`, `no_message`, `grammar` or `ambiguous`.
+    /// `undeclared`, `tag_missing`, `no_message`, `grammar` or `ambiguous`; with the tree, which
+    /// is still read for the values of a reply, but where a grammar would have made one.
     pub(crate) fn select<'a>(
         &self,
         decoded: Value<'a>,
         candidates: impl Fn(&MessageRule) -> bool,
-    ) -> Result<(usize, Value<'a>), Violation> {
+    ) -> Result<(usize, Value<'a>), Unselected<'a>> {
         let by_grammar = self.messages.iter().any(|message| message.grammar.is_some());
         if by_grammar {
-            return self.by_grammar(decoded, candidates);
+            return self.by_grammar(decoded, candidates).map_err(Unselected::from);
         }
         let tree = match (&self.grammar, decoded) {
             (Some(grammar), Value::Text(text)) => read(grammar, &text)?,
             (_, tree) => tree,
         };
-        let tag = self.tag.as_ref().and_then(|tag| tag.get(&tree));
+        match self.among(&tree, candidates) {
+            Ok(at) => Ok((at, tree)),
+            Err(violation) => Err(Unselected { violation, tree: Some(tree) }),
+        }
+    }
+
+    /// The index of the one candidate that a tree is.
+    fn among(
+        &self,
+        tree: &Value<'_>,
+        candidates: impl Fn(&MessageRule) -> bool,
+    ) -> Result<usize, Violation> {
+        let tag = self.tag.as_ref().and_then(|tag| tag.get(tree));
         // Whether some message has this tag, with its `where` values and with other ones.
         let (mut declared, mut disagrees) = (false, false);
         let mut fits = |message: &MessageRule| {
@@ -38,15 +65,15 @@ impl Direction {
                 (Some(at), None) => message.lacks.contains(at),
             };
             let agrees = message.wheres.iter().all(|(at, values)| {
-                let value = at.get(&tree);
+                let value = at.get(tree);
                 value.is_some_and(|value| values.iter().any(|one| value.same_scalar(one)))
             });
             declared |= tagged && agrees;
             disagrees |= tagged && !agrees;
             tagged
                 && agrees
-                && message.has.iter().all(|at| at.get(&tree).is_some())
-                && message.lacks.iter().all(|at| at.get(&tree).is_none())
+                && message.has.iter().all(|at| at.get(tree).is_some())
+                && message.lacks.iter().all(|at| at.get(tree).is_none())
         };
         let mut found = None;
         for (at, message) in self.messages.iter().enumerate().filter(|(_, m)| candidates(m)) {
@@ -54,10 +81,7 @@ impl Direction {
                 return Err(Violation::new(Reason::Ambiguous, "two declared messages fit"));
             }
         }
-        match found {
-            Some(at) => Ok((at, tree)),
-            None => Err(self.nothing_fits(tag, declared, disagrees)),
-        }
+        found.ok_or_else(|| self.nothing_fits(tag, declared, disagrees))
     }
 
     fn by_grammar<'a>(

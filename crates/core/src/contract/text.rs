@@ -175,35 +175,15 @@ impl TextRule {
     /// # Errors
     /// As [`TextRule::text`], at the first text that the rule does not take.
     pub fn check(&self, tree: &Value<'_>) -> Result<(), Violation> {
-        self.walk(tree, &mut String::new())
-    }
-
-    fn walk(&self, value: &Value<'_>, pointer: &mut String) -> Result<(), Violation> {
-        match value {
-            Value::Text(text) => self.text(text, pointer),
-            Value::List(list) => {
-                for (at, element) in list.iter().enumerate() {
-                    let length = pointer.len();
-                    if matches!(element, Value::Text(_) | Value::List(_) | Value::Map(_)) {
-                        push(pointer, &at.to_string());
-                        self.walk(element, pointer)?;
-                        pointer.truncate(length);
-                    }
-                }
-                Ok(())
-            }
-            Value::Map(members) => {
-                for (name, member) in members {
-                    self.text(name, pointer)?;
-                    if matches!(member, Value::Text(_) | Value::List(_) | Value::Map(_)) {
-                        let length = pointer.len();
-                        push(pointer, name);
-                        self.walk(member, pointer)?;
-                        pointer.truncate(length);
-                    }
-                }
-                Ok(())
-            }
+        match tree {
+            Value::Text(text) => self.text(text, ""),
+            Value::List(list) => list.iter().enumerate().try_for_each(|(at, element)| {
+                self.check(element).map_err(|fault| below(&at.to_string(), fault))
+            }),
+            Value::Map(members) => members.iter().try_for_each(|(name, member)| {
+                self.text(name, "")?;
+                self.check(member).map_err(|fault| below(name, fault))
+            }),
             _ => Ok(()),
         }
     }
@@ -214,7 +194,7 @@ impl TextRule {
     /// `text_denied`, `text_form`, `text_script` or `text_confusable`.
     pub fn text(&self, text: &str, pointer: &str) -> Result<(), Violation> {
         // Printable ASCII is in no class, in every normal form and imitates nothing.
-        if self.scripts.is_empty() && text.bytes().all(|b| (0x20..0x7f).contains(&b)) {
+        if self.scripts.is_empty() && is_printable(text) {
             return Ok(());
         }
         for c in text.chars() {
@@ -252,13 +232,18 @@ impl TextRule {
     }
 }
 
-fn push(pointer: &mut String, segment: &str) {
-    pointer.push('/');
-    if segment.contains(['~', '/']) {
-        pointer.push_str(&segment.replace('~', "~0").replace('/', "~1"));
-    } else {
-        pointer.push_str(segment);
-    }
+/// Whether a text is printable ASCII. Every byte is looked at, so that the compiler takes many at
+/// once.
+fn is_printable(text: &str) -> bool {
+    text.bytes().fold(true, |so_far, byte| so_far & (0x20..0x7f).contains(&byte))
+}
+
+/// A fault of what stands below, as seen from one place above. Its place is only put together
+/// where there is a fault, since most texts have none.
+fn below(segment: &str, fault: Violation) -> Violation {
+    let segment = segment.replace('~', "~0").replace('/', "~1");
+    let pointer = format!("/{segment}{}", fault.pointer.unwrap_or_default());
+    Violation { pointer: Some(pointer), ..fault }
 }
 
 #[cfg(test)]

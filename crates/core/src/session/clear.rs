@@ -223,7 +223,7 @@ pub(super) fn put(
         to.extend_from_slice(frame.whole);
         return Ok(());
     }
-    match direction.decode.respelled(tree) {
+    match direction.decode.respelled(tree, frame.payload.len()) {
         Some(mut spelled) => {
             // A decoder of whole frames writes whole frames.
             let framed = if direction.decode.reads_frames() {

@@ -11,6 +11,7 @@ use crate::contract::decode::DecodeRule;
 use crate::contract::field::{FieldRule, unknown_field};
 use crate::contract::rule::{Look, Root, Scope};
 use crate::contract::secret::wipe;
+use crate::contract::select::Unselected;
 use crate::contract::value::{Pointer, Value};
 use crate::contract::{Contract, Direction, MessageRule, Pairing, Request, Role, Side};
 use crate::now::Now;
@@ -88,33 +89,28 @@ impl<'a> Decoded<'a> {
         contract: &Contract,
         candidates: impl Fn(&MessageRule) -> bool,
     ) -> Result<Selected<'a>, Refusal<'a>> {
-        // The tree of a message that fits nothing is still read for the values of a reply.
-        let grammar = matches!(direction.decode, DecodeRule::Text { .. });
-        let mut kept = (!grammar).then(|| self.tree.clone());
-        match direction.select(self.tree, candidates) {
-            Ok((message, tree)) => {
-                let Some(rule) = direction.messages.get(message) else {
-                    let violation = Violation::new(Reason::NoMessage, "no such message");
-                    return Err(Refusal::frame(violation));
-                };
-                match direction.completed(rule, tree, self.input, &contract.limits.wire) {
-                    Ok(tree) => {
-                        if let Some(kept) = kept.as_mut().filter(|_| direction.has_secrets()) {
-                            wipe(kept);
-                        }
-                        Ok(Selected { message, tree })
-                    }
-                    Err(violation) => Err(Refusal {
-                        message: Some(message),
-                        tree: kept,
-                        ..Refusal::frame(violation)
-                    }),
-                }
-            }
-            Err(violation) => {
+        let (message, mut tree) = match direction.select(self.tree, candidates) {
+            Ok(selected) => selected,
+            Err(Unselected { violation, tree }) => {
                 let class = (violation.reason == Reason::Undeclared).then_some(Class::Undeclared);
-                Err(Refusal { tree: kept, class, ..Refusal::frame(violation) })
+                // A text that a grammar would have read has no values of its own for a reply.
+                let tree = tree.filter(|_| !matches!(direction.decode, DecodeRule::Text { .. }));
+                return Err(Refusal { tree, class, ..Refusal::frame(violation) });
             }
+        };
+        let Some(rule) = direction.messages.get(message) else {
+            let violation = Violation::new(Reason::NoMessage, "no such message");
+            return Err(Refusal::frame(violation));
+        };
+        match direction.completed(rule, self.input, &contract.limits.wire) {
+            Ok(None) => Ok(Selected { message, tree }),
+            Ok(Some(whole)) => {
+                if direction.has_secrets() {
+                    wipe(&mut tree);
+                }
+                Ok(Selected { message, tree: whole })
+            }
+            Err(violation) => Err(Refusal::of(violation, message, tree)),
         }
     }
 }

@@ -80,27 +80,28 @@ impl<'a> Reader<'a, '_> {
             let Some(mut done) = self.begin(&mut stack)? else { continue };
             // A finished value goes into what is open around it, which may finish that too.
             loop {
-                match stack.pop() {
+                match stack.last_mut() {
                     None => return Ok(done),
-                    Some(Open::List(mut list)) => {
+                    Some(Open::List(list)) => {
                         list.push(done);
                         if self.more(b']')? {
-                            stack.push(Open::List(list));
                             break;
                         }
-                        done = Value::List(list);
                     }
-                    Some(Open::Map(mut members, key)) => {
-                        members.push((key, done));
+                    Some(Open::Map(members, key)) => {
+                        members.push((std::mem::take(key), done));
                         if self.more(b'}')? {
-                            let key = self.key()?;
-                            stack.push(Open::Map(members, key));
+                            *key = self.key()?;
                             break;
                         }
-                        self.refuse_duplicates(&members)?;
-                        done = Value::Map(members);
+                        self.refuse_duplicates(members)?;
                     }
                 }
+                done = match stack.pop() {
+                    Some(Open::List(list)) => Value::List(list),
+                    Some(Open::Map(members, _)) => Value::Map(members),
+                    None => return Err(self.refused(Reason::JsonSyntax, "no JSON value")),
+                };
             }
         }
     }
@@ -205,7 +206,7 @@ impl<'a> Reader<'a, '_> {
         let start = self.at + 1;
         let mut ascii = true;
         let bytes = self.text.as_bytes().get(start..).unwrap_or_default();
-        for (count, byte) in bytes.iter().enumerate() {
+        for (count, byte) in bytes.iter().enumerate().skip(plain_blocks(bytes)) {
             match byte {
                 b'"' => {
                     let end = start + count;
@@ -367,6 +368,18 @@ impl<'a> Reader<'a, '_> {
     }
 }
 
+/// How many bytes at the start, in whole blocks, are ASCII that stands in a string for itself. A
+/// block has no early way out, so that the compiler looks at all of its bytes at once.
+fn plain_blocks(bytes: &[u8]) -> usize {
+    let plain = |block: &[u8; 16]| {
+        block.iter().fold(true, |plain, byte| {
+            plain & (*byte >= 0x20) & (*byte < 0x80) & (*byte != b'"') & (*byte != b'\\')
+        })
+    };
+    let (blocks, _) = bytes.as_chunks::<16>();
+    blocks.iter().take_while(|block| plain(block)).count() * 16
+}
+
 /// Writes a tree in its one spelling: no space, members in the order they came, texts and numbers
 /// as RFC 8785 sections 3.2.2.2 and 3.2.2.3 write them.
 pub fn write_json(value: &Value<'_>, out: &mut Vec<u8>) {
@@ -374,10 +387,7 @@ pub fn write_json(value: &Value<'_>, out: &mut Vec<u8>) {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(true) => out.extend_from_slice(b"true"),
         Value::Bool(false) => out.extend_from_slice(b"false"),
-        Value::Int(value) => {
-            use std::io::Write as _;
-            let _ = write!(out, "{value}");
-        }
+        Value::Int(value) => write_int(*value, out),
         Value::Float(value) => number::write(*value, out),
         Value::Text(text) => write_text(text, out),
         Value::Bytes(bytes) => write_text(&String::from_utf8_lossy(bytes), out),
@@ -406,9 +416,27 @@ pub fn write_json(value: &Value<'_>, out: &mut Vec<u8>) {
     }
 }
 
+fn write_int(value: i64, out: &mut Vec<u8>) {
+    let (mut digits, mut rest, mut used) = ([b'0'; 20], value.unsigned_abs(), 0);
+    for slot in digits.iter_mut().rev() {
+        *slot += u8::try_from(rest % 10).unwrap_or_default();
+        rest /= 10;
+        used += 1;
+        if rest == 0 {
+            break;
+        }
+    }
+    if value < 0 {
+        out.push(b'-');
+    }
+    out.extend(digits.iter().skip(digits.len() - used));
+}
+
 fn write_text(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
-    if text.bytes().all(|b| b >= 0x20 && b != b'"' && b != b'\\') {
+    let special = |b: u8| (b < 0x20) | (b == b'"') | (b == b'\\');
+    // Every byte is looked at, so that the compiler takes many at once.
+    if !text.bytes().fold(false, |found, byte| found | special(byte)) {
         out.extend_from_slice(text.as_bytes());
     } else {
         for byte in text.bytes() {
