@@ -1,13 +1,17 @@
-//! `DecisionCache`: the decisions of one connection that read no message.
+//! `DecisionCache`: the decisions of one connection, by all that they were made of.
 
-use super::Decision;
+use super::engine::Placed;
+use super::{Ask, Decision};
+use crate::contract::value::Value;
 use std::collections::HashMap;
+use std::sync::Arc;
 
-/// Most decisions that a connection keeps, and the longest resource name that is kept.
+/// Most decisions that a connection keeps, and the longest key that is kept, in bytes.
 const ENTRIES: usize = 256;
-const LONGEST_NAME: usize = 256;
+const LONGEST_KEY: usize = 384;
 
-/// Decisions by action and resource, least recently used out (AZ-3 to AZ-5).
+/// Decisions by action, resource and the values that a policy reads, least recently used out
+/// (AZ-3 to AZ-5).
 ///
 /// It belongs to one connection, so it needs no lock; an empty one owns no memory. Entries of
 /// another epoch of the policy are misses, and drop the rest with them.
@@ -18,38 +22,135 @@ pub struct DecisionCache(Option<Box<Entries>>);
 struct Entries {
     epoch: u64,
     tick: u64,
-    count: usize,
-    by_action: HashMap<Box<str>, ByName>,
+    slots: Vec<Slot>,
+    places: HashMap<Arc<[u8]>, usize>,
+    /// The resource of the last decision that was made.
+    placed: Option<Placed>,
 }
 
-/// Decisions of one action by resource, each with the tick at which it was last used.
-type ByName = HashMap<Box<str>, (Decision, u64)>;
+#[derive(Debug)]
+struct Slot {
+    key: Arc<[u8]>,
+    decision: Decision,
+    /// The tick at which it was last used.
+    used: u64,
+}
 
-impl DecisionCache {
-    pub(super) fn get(&mut self, epoch: u64, action: &str, name: &str) -> Option<&Decision> {
-        let entries = self.0.as_mut().filter(|entries| entries.epoch == epoch)?;
-        entries.tick += 1;
-        let (decision, used) = entries.by_action.get_mut(action)?.get_mut(name)?;
-        *used = entries.tick;
-        Some(decision)
+/// What a decision is made of, in bytes: two questions with one key have one answer.
+#[derive(Debug)]
+pub(super) struct Key(Vec<u8>);
+
+impl Key {
+    /// The key of an action on one resource, for policies that read these values of a message.
+    ///
+    /// Every text stands behind its length and every value behind its kind, so that no two
+    /// questions are written alike.
+    pub(super) fn of<'v>(
+        ask: &Ask<'_>,
+        resource: Option<&str>,
+        read: impl Iterator<Item = (&'v str, &'v Value<'v>)>,
+    ) -> Self {
+        let mut key = Self(Vec::with_capacity(128));
+        key.text(ask.action);
+        key.0.push(u8::from(resource.is_some()));
+        key.text(resource.unwrap_or_default());
+        for (name, value) in read {
+            key.text(name);
+            key.value(value);
+        }
+        key
     }
 
-    pub(super) fn put(&mut self, epoch: u64, action: &str, name: &str, decision: Decision) {
-        if name.len() > LONGEST_NAME {
+    fn text(&mut self, text: &str) {
+        self.bytes(text.as_bytes());
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.size(bytes.len());
+        // What is too long is not kept, whatever it says.
+        self.0.extend(bytes.iter().take(LONGEST_KEY + 1));
+    }
+
+    fn size(&mut self, size: usize) {
+        self.0.extend_from_slice(&size.to_le_bytes());
+    }
+
+    fn value(&mut self, value: &Value<'_>) {
+        if self.0.len() > LONGEST_KEY {
             return;
         }
+        match value {
+            Value::Null => self.0.push(0),
+            Value::Bool(flag) => self.0.extend_from_slice(&[1, u8::from(*flag)]),
+            Value::Int(number) => {
+                self.0.push(2);
+                self.0.extend_from_slice(&number.to_le_bytes());
+            }
+            Value::Float(number) => {
+                self.0.push(3);
+                self.0.extend_from_slice(&number.to_bits().to_le_bytes());
+            }
+            Value::Text(text) => {
+                self.0.push(4);
+                self.text(text);
+            }
+            Value::Bytes(bytes) => {
+                self.0.push(5);
+                self.bytes(bytes);
+            }
+            Value::List(list) => {
+                self.0.push(6);
+                self.size(list.len());
+                list.iter().for_each(|element| self.value(element));
+            }
+            Value::Map(members) => {
+                self.0.push(7);
+                self.size(members.len());
+                for (name, member) in members {
+                    self.text(name);
+                    self.value(member);
+                }
+            }
+        }
+    }
+}
+
+impl DecisionCache {
+    pub(super) fn get(&mut self, epoch: u64, key: &Key) -> Option<&Decision> {
+        let entries = self.0.as_mut().filter(|entries| entries.epoch == epoch)?;
+        entries.tick += 1;
+        let slot = entries.slots.get_mut(*entries.places.get(key.0.as_slice())?)?;
+        slot.used = entries.tick;
+        Some(&slot.decision)
+    }
+
+    pub(super) fn put(&mut self, epoch: u64, key: &Key, decision: Decision) {
+        if key.0.len() > LONGEST_KEY {
+            return;
+        }
+        let entries = self.of(epoch);
+        entries.tick += 1;
+        let slot = Slot { key: key.0.as_slice().into(), decision, used: entries.tick };
+        let known = entries.places.get(&slot.key).copied();
+        let place = known.unwrap_or_else(|| entries.free());
+        entries.places.insert(Arc::clone(&slot.key), place);
+        match entries.slots.get_mut(place) {
+            Some(old) => *old = slot,
+            None => entries.slots.push(slot),
+        }
+    }
+
+    /// The resource of the last decision, for the next one to be made.
+    pub(super) fn placed(&mut self, epoch: u64) -> &mut Option<Placed> {
+        &mut self.of(epoch).placed
+    }
+
+    fn of(&mut self, epoch: u64) -> &mut Entries {
         let entries = self.0.get_or_insert_default();
         if entries.epoch != epoch {
             **entries = Entries { epoch, ..Entries::default() };
         }
-        if entries.count >= ENTRIES {
-            entries.evict();
-        }
-        entries.tick += 1;
-        let (tick, of_action) = (entries.tick, entries.by_action.entry(action.into()).or_default());
-        if of_action.insert(name.into(), (decision, tick)).is_none() {
-            entries.count += 1;
-        }
+        entries
     }
 
     /// Forgets everything and gives the memory back.
@@ -59,15 +160,15 @@ impl DecisionCache {
 }
 
 impl Entries {
-    fn evict(&mut self) {
-        let oldest = self.by_action.iter().flat_map(|(action, names)| {
-            names.iter().map(move |(name, (_, used))| (*used, action.clone(), name.clone()))
-        });
-        if let Some((_, action, name)) = oldest.min_by_key(|(used, ..)| *used)
-            && let Some(names) = self.by_action.get_mut(&action)
-        {
-            self.count -= usize::from(names.remove(&name).is_some());
+    /// The place of one decision more: behind the others, or that of the least recently used.
+    fn free(&mut self) -> usize {
+        if self.slots.len() < ENTRIES {
+            return self.slots.len();
         }
+        let oldest = self.slots.iter().enumerate().min_by_key(|(_, slot)| slot.used);
+        let Some((place, slot)) = oldest else { return 0 };
+        self.places.remove(&slot.key);
+        place
     }
 }
 
@@ -79,21 +180,80 @@ mod tests {
         Decision::Permit([id.into()].into())
     }
 
+    fn key(resource: &str) -> Key {
+        let ask = Ask { action: "read", resources: &[], context: &[] };
+        Key::of(&ask, Some(resource), std::iter::empty())
+    }
+
     // AZ-4, AZ-5
     #[test]
     fn the_least_recently_used_decision_leaves_and_another_epoch_is_a_miss() {
         let mut cache = DecisionCache::default();
         for n in 0..ENTRIES {
-            cache.put(1, "read", &n.to_string(), permit("p"));
+            cache.put(1, &key(&n.to_string()), permit("p"));
         }
-        assert!(cache.get(1, "read", "0").is_some());
-        cache.put(1, "read", "one more", permit("p"));
-        assert!(cache.get(1, "read", "0").is_some());
-        assert!(cache.get(1, "read", "1").is_none());
-        assert!(cache.get(2, "read", "0").is_none());
-        cache.put(2, "read", "x", permit("q"));
-        assert!(cache.get(1, "read", "0").is_none());
-        cache.put(2, "read", &"x".repeat(300), permit("q"));
-        assert!(cache.get(2, "read", &"x".repeat(300)).is_none());
+        assert!(cache.get(1, &key("0")).is_some());
+        cache.put(1, &key("one more"), permit("p"));
+        assert!(cache.get(1, &key("0")).is_some());
+        assert!(cache.get(1, &key("1")).is_none());
+        assert!(cache.get(1, &key("one more")).is_some());
+        for n in 0..10 * ENTRIES {
+            cache.put(1, &key(&format!("more/{n}")), permit("p"));
+        }
+        let entries = cache.0.as_ref().unwrap();
+        assert_eq!((entries.slots.len(), entries.places.len()), (ENTRIES, ENTRIES));
+        assert!(cache.get(2, &key("0")).is_none());
+        cache.put(2, &key("x"), permit("q"));
+        assert!(cache.get(1, &key("0")).is_none());
+        cache.put(2, &key(&"x".repeat(400)), permit("q"));
+        assert!(cache.get(2, &key(&"x".repeat(400))).is_none());
+    }
+
+    #[test]
+    fn a_decision_that_is_known_is_replaced_in_its_place() {
+        let mut cache = DecisionCache::default();
+        cache.put(1, &key("x"), permit("p"));
+        cache.put(1, &key("x"), permit("q"));
+        assert_eq!(cache.get(1, &key("x")), Some(&permit("q")));
+        assert_eq!(cache.0.as_ref().unwrap().slots.len(), 1);
+    }
+
+    // AZ-3: no two questions share a key.
+    #[test]
+    fn questions_that_differ_have_different_keys() {
+        let (text, list) = (Value::Text("1".into()), Value::List(vec![Value::Int(1)]));
+        let inner = Value::Map(vec![("a".into(), Value::Int(1))]);
+        let values = [
+            Value::Null,
+            Value::Bool(false),
+            Value::Bool(true),
+            Value::Int(0),
+            Value::Int(1),
+            Value::Float(1.0),
+            Value::Bytes(b"1".as_slice().into()),
+            Value::List(vec![list.clone()]),
+            Value::List(vec![Value::Int(1), Value::Int(1)]),
+            Value::Map(vec![("a".into(), text.clone())]),
+            text,
+            list,
+            inner,
+        ];
+        let mut keys = Vec::new();
+        for (action, resource) in
+            [("a", None), ("a", Some("")), ("ab", Some("c")), ("a", Some("bc")), ("", Some("abc"))]
+        {
+            let ask = Ask { action, resources: &[], context: &[] };
+            keys.push(Key::of(&ask, resource, std::iter::empty()).0);
+            for value in &values {
+                for name in ["n", "m"] {
+                    keys.push(Key::of(&ask, resource, [(name, value)].into_iter()).0);
+                }
+                keys.push(Key::of(&ask, resource, [("n", value), ("m", value)].into_iter()).0);
+            }
+        }
+        let all = keys.len();
+        keys.sort();
+        keys.dedup();
+        assert_eq!(keys.len(), all);
     }
 }

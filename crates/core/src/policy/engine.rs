@@ -4,20 +4,23 @@
 //! (`crates.md` DEP-30); and it evaluates every policy of a set, so a set is cut once per
 //! certificate to what can fit its peer (AZ-1).
 
+mod context;
 mod load;
 
+use super::cache::Key;
 use super::schema::{ActionShape, cedar_schema};
 use super::{Ask, CONNECT, ConnectionFacts, Decision, Ids, PolicySource};
 use crate::contract::role::RoleRule;
-use crate::contract::value::Value;
 use crate::finding::Finding;
 use crate::identity::{Identity, Peer};
 use crate::now::Now;
 use crate::rejection::Reason;
 use cedar_policy::{
-    ActionConstraint, Authorizer, Context, Entities, Entity, EntityId, EntityTypeName, EntityUid,
-    PolicySet, PrincipalConstraint, Request, RestrictedExpression, Schema,
+    ActionConstraint, Authorizer, Entities, Entity, EntityId, EntityTypeName, EntityUid, PolicySet,
+    PrincipalConstraint, Request, Response, RestrictedExpression, Schema,
 };
+use context::{Reads, datetime, fits};
+use load::Path;
 use std::collections::{HashMap, HashSet};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,10 +32,13 @@ const SLICES: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Engine {
     service: EntityUid,
+    resources: EntityTypeName,
     schema: Schema,
     schema_text: String,
     policies: Vec<Loaded>,
     actions: HashMap<Box<str>, EntityUid>,
+    /// What the contract's actions show.
+    shapes: HashMap<Box<str>, ActionShape>,
     /// Groups that an action is in, itself included.
     groups: HashMap<Box<str>, Vec<EntityUid>>,
     slices: Mutex<HashMap<String, Arc<Slice>>>,
@@ -48,8 +54,8 @@ pub(super) struct Loaded {
     principal: PrincipalConstraint,
     action: ActionConstraint,
     permits: bool,
-    /// What of the context its conditions read, as dotted paths.
-    reads: Vec<String>,
+    /// What of the context its conditions read.
+    reads: Vec<Path>,
 }
 
 /// The policies that can fit one peer, and the peer as Cedar knows it.
@@ -57,10 +63,17 @@ pub(super) struct Loaded {
 pub(super) struct Slice {
     principal: EntityUid,
     peer: Entities,
-    /// For each action: its policies, and whether one of them reads the context.
-    by_action: HashMap<Box<str>, (PolicySet, bool)>,
+    by_action: HashMap<Box<str>, Cut>,
     /// The role, or why there is none; nothing where the service has no roles.
     pub(super) role: Option<Result<String, String>>,
+}
+
+/// The policies that can fit one peer and one action.
+#[derive(Debug)]
+struct Cut {
+    action: EntityUid,
+    policies: PolicySet,
+    reads: Reads,
 }
 
 /// One policy for each identity that may do everything.
@@ -101,12 +114,19 @@ impl Engine {
             by_name.insert(name.into(), action);
         }
         let service_uid = uid("Service", service).ok_or_else(|| internal("no such service"))?;
+        let resources =
+            EntityTypeName::from_str("Resource").map_err(|_| internal("no such resource"))?;
         let engine = Self {
             service: service_uid,
+            resources,
             schema,
             schema_text,
             policies: loaded,
             actions: by_name,
+            shapes: actions
+                .iter()
+                .map(|shape| (shape.name.as_str().into(), shape.clone()))
+                .collect(),
             groups,
             slices: Mutex::default(),
             roles: None,
@@ -183,16 +203,18 @@ impl Engine {
         };
         let fitting: Vec<&Loaded> = self.policies.iter().filter(fits).collect();
         let mut by_action = HashMap::new();
-        for name in self.actions.keys() {
+        for (name, action) in &self.actions {
             let of_action = fitting.iter().filter(|p| self.fits_action(&p.action, name));
-            let mut set = PolicySet::new();
-            let mut reads = false;
+            let (mut policies, mut reads) = (PolicySet::new(), Reads::default());
+            let mut whole = true;
             for loaded in of_action {
-                reads |= !loaded.reads.is_empty();
-                // A policy that cannot be added must not be missing silently.
-                reads |= set.add(loaded.policy.clone()).is_err();
+                loaded.reads.iter().for_each(|path| reads.add(path));
+                whole &= policies.add(loaded.policy.clone()).is_ok();
             }
-            by_action.insert(name.clone(), (set, reads));
+            // Where a policy could not be added there is no such action, which denies.
+            if whole {
+                by_action.insert(name.clone(), Cut { action: action.clone(), policies, reads });
+            }
         }
         let principal = principal.unwrap_or_else(|| self.service.clone());
         let parents = domain.into_iter().chain(named).collect();
@@ -202,116 +224,91 @@ impl Engine {
     }
 
     pub(super) fn reads_context(&self, slice: &Slice, action: &str) -> bool {
-        slice.by_action.get(action).is_none_or(|(_, reads)| *reads)
+        slice.by_action.get(action).is_none_or(|cut| !cut.reads.nothing())
     }
 
     pub(super) fn reads(&self, slice: &Slice, action: &str) -> Vec<String> {
-        let Some((set, _)) = slice.by_action.get(action) else { return Vec::new() };
-        let ids: HashSet<String> = set.policies().map(|p| p.id().to_string()).collect();
+        let Some(cut) = slice.by_action.get(action) else { return Vec::new() };
+        let ids: HashSet<String> = cut.policies.policies().map(|p| p.id().to_string()).collect();
         let mut reads: Vec<String> = self
             .policies
             .iter()
             .filter(|p| ids.contains(&*p.id))
-            .flat_map(|p| p.reads.iter().cloned())
+            .flat_map(|p| p.reads.iter())
+            .map(|path| if path.is_empty() { "context".to_owned() } else { path.join(".") })
             .collect();
         reads.sort();
         reads.dedup();
         reads
     }
 
-    /// Asks Cedar, once for each resource; the first denial decides.
+    /// What a decision about one resource is made of beside the connection, if that is all that
+    /// it is made of: the key under which it may be kept.
+    pub(super) fn key(&self, slice: &Slice, ask: &Ask<'_>, resource: Option<&str>) -> Option<Key> {
+        let cut = slice.by_action.get(ask.action).filter(|cut| !cut.reads.now)?;
+        self.fits(cut, ask, resource).then(|| Key::of(ask, resource, cut.reads.of(ask)))
+    }
+
+    /// Whether a question is of the types that the policies were checked against. What nobody
+    /// reads is not looked at.
+    fn fits(&self, cut: &Cut, ask: &Ask<'_>, resource: Option<&str>) -> bool {
+        cut.reads.nothing()
+            || match self.shapes.get(ask.action) {
+                Some(shape) => fits(shape, resource.is_some(), ask.context),
+                None => ask.action == CONNECT && resource.is_none(),
+            }
+    }
+
+    /// Asks Cedar about one resource, or about the service itself. `placed` is that of this
+    /// connection and slice.
     pub(super) fn decide(
         &self,
         slice: &Slice,
         ask: &Ask<'_>,
-        connection: &ConnectionFacts,
-        now: Now,
+        resource: Option<&str>,
+        (connection, now): (&ConnectionFacts, Now),
+        placed: &mut Option<Placed>,
     ) -> Decision {
-        if ask.resources.is_empty() {
-            return self.one(slice, ask, None, connection, now);
+        let Some(cut) = slice.by_action.get(ask.action) else { return error("no such action") };
+        if !self.fits(cut, ask, resource) {
+            return error("the request does not fit the schema");
         }
-        let mut last = error("nothing was asked");
-        for name in ask.resources {
-            last = self.one(slice, ask, Some(name), connection, now);
-            if !matches!(last, Decision::Permit(_)) {
-                return last;
+        // Entities and context are of the schema by how they are made, and by `fits`; Cedar would
+        // look at all of it again for every message.
+        let known = placed.take().filter(|known| known.name.as_deref() == resource);
+        let Some(known) = known.or_else(|| self.place(slice, resource)) else {
+            return error("no such resource");
+        };
+        let Placed { uid, entities, .. } = &*placed.insert(known);
+        let Some(context) = cut.reads.context(ask, connection, now) else {
+            return error("the context has no type in the schema");
+        };
+        let (principal, action) = (slice.principal.clone(), cut.action.clone());
+        let request = Request::new(principal, action, uid.clone(), context, None);
+        let Ok(request) = request else { return error("the request does not fit the schema") };
+        verdict(&Authorizer::new().is_authorized(&request, &cut.policies, entities))
+    }
+
+    /// A resource with its ancestors, beside the peer: `part/bolt` of service `inventory` is in
+    /// `inventory/part` and in the service.
+    fn place(&self, slice: &Slice, name: Option<&str>) -> Option<Placed> {
+        let service = Entity::new_no_attrs(self.service.clone(), HashSet::new());
+        let (mut all, mut parent) = (vec![service], self.service.clone());
+        if let Some(name) = name {
+            let prefix: &str = self.service.id().unescaped();
+            let full = format!("{prefix}/{name}");
+            let ends = full.match_indices('/').map(|(at, _)| at).skip(1).chain([full.len()]);
+            for end in ends {
+                let id = EntityId::new(full.get(..end)?);
+                let uid = EntityUid::from_type_name_and_id(self.resources.clone(), id);
+                let whole = RestrictedExpression::new_string(uid.id().unescaped().to_owned());
+                let attributes = HashMap::from([("name".to_owned(), whole)]);
+                all.push(Entity::new(uid.clone(), attributes, HashSet::from([parent])).ok()?);
+                parent = uid;
             }
         }
-        last
-    }
-
-    fn one(
-        &self,
-        slice: &Slice,
-        ask: &Ask<'_>,
-        resource: Option<&str>,
-        connection: &ConnectionFacts,
-        now: Now,
-    ) -> Decision {
-        let (Some(action), Some((set, reads))) =
-            (self.actions.get(ask.action), slice.by_action.get(ask.action))
-        else {
-            return error("no such action");
-        };
-        let Some(resource) = self.resource(resource) else { return error("no such resource") };
-        let Ok(entities) = slice.peer.clone().add_entities(resource.entities, Some(&self.schema))
-        else {
-            return error("the resource does not fit the schema");
-        };
-        // A context that nobody reads is not checked; one that is read is held to the schema.
-        let (context, schema) = if *reads {
-            (context(ask, connection, now), Some(&self.schema))
-        } else {
-            (Some(Context::empty()), None)
-        };
-        let Some(context) = context else { return error("the context has no type in the schema") };
-        let request =
-            Request::new(slice.principal.clone(), action.clone(), resource.uid, context, schema);
-        let Ok(request) = request else { return error("the request does not fit the schema") };
-        let response = Authorizer::new().is_authorized(&request, set, &entities);
-        let diagnostics = response.diagnostics();
-        if let Some(first) = diagnostics.errors().next() {
-            let ids: Vec<Box<str>> = diagnostics
-                .errors()
-                .map(|cedar_policy::AuthorizationError::PolicyEvaluationError(e)| {
-                    e.policy_id().to_string().into()
-                })
-                .collect();
-            let detail = first.to_string().into();
-            return Decision::Deny { reason: Reason::PolicyError, policies: ids.into(), detail };
-        }
-        let ids: Vec<Box<str>> = diagnostics.reason().map(|id| id.to_string().into()).collect();
-        match response.decision() {
-            cedar_policy::Decision::Allow => Decision::Permit(Ids::from(ids)),
-            cedar_policy::Decision::Deny => Decision::Deny {
-                reason: Reason::PolicyDenied,
-                policies: ids.into(),
-                detail: "".into(),
-            },
-        }
-    }
-
-    /// A resource with its ancestors: `part/bolt` of service `inventory` is in
-    /// `inventory/part` and in the service.
-    fn resource(&self, name: Option<&str>) -> Option<Resource> {
-        let service = Entity::new_no_attrs(self.service.clone(), HashSet::new());
-        let Some(name) = name else {
-            return Some(Resource { uid: self.service.clone(), entities: vec![service] });
-        };
-        let prefix: &str = self.service.id().unescaped();
-        let full = format!("{prefix}/{name}");
-        let mut entities = vec![service];
-        let mut parent = self.service.clone();
-        let ends = full.match_indices('/').map(|(at, _)| at).skip(1).chain([full.len()]);
-        for end in ends {
-            let uid = uid("Resource", full.get(..end)?)?;
-            let whole = RestrictedExpression::new_string(uid.id().unescaped().to_owned());
-            let attributes = HashMap::from([("name".to_owned(), whole)]);
-            let parents = HashSet::from([parent]);
-            entities.push(Entity::new(uid.clone(), attributes, parents).ok()?);
-            parent = uid;
-        }
-        Some(Resource { uid: parent, entities })
+        let entities = slice.peer.clone().add_entities(all, None).ok()?;
+        Some(Placed { name: name.map(Into::into), uid: parent, entities })
     }
 
     pub(super) fn schema_text(&self) -> &str {
@@ -323,9 +320,35 @@ impl Engine {
     }
 }
 
-struct Resource {
+/// A peer beside a resource, as Cedar knows them: the next message is often about the same one.
+#[derive(Debug)]
+pub(super) struct Placed {
+    /// The resource; none is the service itself.
+    name: Option<Box<str>>,
     uid: EntityUid,
-    entities: Vec<Entity>,
+    entities: Entities,
+}
+
+/// What Cedar said, with every policy that erred as a denial.
+fn verdict(response: &Response) -> Decision {
+    let diagnostics = response.diagnostics();
+    if let Some(first) = diagnostics.errors().next() {
+        let ids: Vec<Box<str>> = diagnostics
+            .errors()
+            .map(|cedar_policy::AuthorizationError::PolicyEvaluationError(e)| {
+                e.policy_id().to_string().into()
+            })
+            .collect();
+        let detail = first.to_string().into();
+        return Decision::Deny { reason: Reason::PolicyError, policies: ids.into(), detail };
+    }
+    let ids: Vec<Box<str>> = diagnostics.reason().map(|id| id.to_string().into()).collect();
+    match response.decision() {
+        cedar_policy::Decision::Allow => Decision::Permit(Ids::from(ids)),
+        cedar_policy::Decision::Deny => {
+            Decision::Deny { reason: Reason::PolicyDenied, policies: ids.into(), detail: "".into() }
+        }
+    }
 }
 
 fn error(detail: &str) -> Decision {
@@ -352,60 +375,5 @@ fn peer_entity(peer: &Peer, principal: EntityUid, parents: HashSet<EntityUid>) -
     Entity::new(principal, attributes, parents).ok()
 }
 
-/// What the gateway knows and, apart from it, what the message says.
-fn context(ask: &Ask<'_>, connection: &ConnectionFacts, now: Now) -> Option<Context> {
-    let known = RestrictedExpression::new_record([
-        ("address".to_owned(), RestrictedExpression::new_ip(connection.address.to_string())),
-        ("started".to_owned(), datetime(connection.started_unix_ms)),
-        ("tls".to_owned(), RestrictedExpression::new_string(connection.tls.to_owned())),
-    ])
-    .ok()?;
-    let mut pairs =
-        vec![("now".to_owned(), datetime(now.unix_ms)), ("connection".to_owned(), known)];
-    if ask.action != CONNECT {
-        let member =
-            |(name, value): &(&str, &Value<'_>)| Some(((*name).to_owned(), expression(value)?));
-        let members = ask.context.iter().map(member).collect::<Option<Vec<_>>>()?;
-        pairs.push(("message".to_owned(), RestrictedExpression::new_record(members).ok()?));
-    }
-    Context::from_pairs(pairs).ok()
-}
-
-fn expression(value: &Value<'_>) -> Option<RestrictedExpression> {
-    match value {
-        Value::Int(number) => Some(RestrictedExpression::new_long(*number)),
-        Value::Bool(flag) => Some(RestrictedExpression::new_bool(*flag)),
-        Value::Text(text) => Some(RestrictedExpression::new_string(text.to_string())),
-        Value::List(list) => {
-            let all = list.iter().map(expression).collect::<Option<Vec<_>>>()?;
-            Some(RestrictedExpression::new_set(all))
-        }
-        Value::Map(members) => {
-            let all = members.iter().map(|(k, v)| Some((k.to_string(), expression(v)?)));
-            RestrictedExpression::new_record(all.collect::<Option<Vec<_>>>()?).ok()
-        }
-        // What is no text has no type in a policy, which denies.
-        Value::Bytes(bytes) => {
-            let text = std::str::from_utf8(bytes).ok()?;
-            Some(RestrictedExpression::new_string(text.to_owned()))
-        }
-        Value::Null | Value::Float(_) => None,
-    }
-}
-
-/// Unix milliseconds as Cedar reads an instant (Howard Hinnant's civil-from-days).
-fn datetime(unix_ms: i64) -> RestrictedExpression {
-    let (days, ms) = (unix_ms.div_euclid(86_400_000), unix_ms.rem_euclid(86_400_000));
-    let z = days + 719_468;
-    let (era, day_of_era) = (z.div_euclid(146_097), z.rem_euclid(146_097));
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = (year_of_era + era * 400 + i64::from(month <= 2)).clamp(0, 9999);
-    let (h, m, s) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
-    let text = format!("{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{:03}Z", ms % 1000);
-    RestrictedExpression::new_datetime(text)
-}
+#[cfg(test)]
+mod tests;

@@ -2,9 +2,9 @@
 //!
 //! A connection is admitted once, which gives its [`Permit`]; every message is authorized against
 //! the policies that can fit its peer. Whatever goes wrong while deciding is a denial. What a
-//! message says reaches a policy through its context alone, so a decision that reads no context
-//! is the same for every message with that action and resource, and is kept
-//! (`crates.md` section 5.1).
+//! message says reaches a policy through its context alone, so a decision is the same for every
+//! message with that action, that resource and those values that a policy reads, and is kept;
+//! only what reads the time is decided anew each time (`crates.md` section 5.1).
 
 mod cache;
 mod engine;
@@ -87,7 +87,7 @@ pub struct Ask<'a> {
 pub struct Grant {
     /// Ids of the policies that permitted.
     pub policies: Ids,
-    /// Whether it was decided before, for the same action and resources.
+    /// Whether it was decided before, for the same action, resources and values.
     pub cached: bool,
 }
 
@@ -161,7 +161,7 @@ impl Policy {
             return Err(Denial { reason, sentence, policies: Vec::new() });
         }
         let ask = Ask { action: CONNECT, resources: &[], context: &[] };
-        match self.engine.decide(&slice, &ask, &connection, now) {
+        match self.engine.decide(&slice, &ask, None, (&connection, now), &mut None) {
             Decision::Permit(policies) => Ok(Permit {
                 peer,
                 service: self.service.clone(),
@@ -185,57 +185,54 @@ impl Policy {
         ask: &Ask<'_>,
         now: Now,
     ) -> Result<Grant, Denial> {
-        if permit.epoch == self.epoch && !self.engine.reads_context(&permit.slice, ask.action) {
-            return self.cached(permit, cache, ask, now);
+        // Where the policy was replaced since the peer was admitted, its slice is taken anew.
+        let taken = (permit.epoch != self.epoch).then(|| self.engine.slice(&permit.peer));
+        let slice: &Slice = taken.as_ref().unwrap_or(&permit.slice);
+        if ask.resources.is_empty() {
+            return self.one(permit, slice, cache, ask, None, now);
         }
-        // The policy was replaced since the peer was admitted: its slice is taken anew.
-        let slice = if permit.epoch == self.epoch {
-            Arc::clone(&permit.slice)
-        } else {
-            self.engine.slice(&permit.peer)
-        };
-        match self.engine.decide(&slice, ask, &permit.connection, now) {
-            Decision::Permit(policies) => Ok(Grant { policies, cached: false }),
-            denied => Err(self.denial(permit.peer.identity(), &slice, ask, denied)),
-        }
-    }
-
-    fn cached(
-        &self,
-        permit: &Permit,
-        cache: &mut DecisionCache,
-        ask: &Ask<'_>,
-        now: Now,
-    ) -> Result<Grant, Denial> {
         let mut grant = None;
-        let nothing = [];
-        let names: &[String] = if ask.resources.is_empty() { &nothing } else { ask.resources };
-        // One turn for the service itself, or one for each resource.
-        for turn in 0..names.len().max(1) {
-            let one = names.get(turn..=turn).unwrap_or(&nothing);
-            let name = one.first().map_or("", String::as_str);
-            let known = cache.get(self.epoch, ask.action, name);
-            let cached = known.is_some();
-            let decision = known.cloned().unwrap_or_else(|| {
-                let alone = Ask { resources: one, context: &[], ..*ask };
-                let decision = self.engine.decide(&permit.slice, &alone, &permit.connection, now);
-                cache.put(self.epoch, ask.action, name, decision.clone());
-                decision
-            });
-            match decision {
-                Decision::Permit(policies) => grant = Some(Grant { policies, cached }),
-                denied => {
-                    let alone = Ask { resources: one, ..*ask };
-                    let peer = permit.peer.identity();
-                    return Err(self.denial(peer, &permit.slice, &alone, denied));
-                }
-            }
+        for name in ask.resources {
+            grant = Some(self.one(permit, slice, cache, ask, Some(name), now)?);
         }
         grant.ok_or_else(|| Denial {
             reason: Reason::PolicyError,
             sentence: "nothing was asked".to_owned(),
             policies: Vec::new(),
         })
+    }
+
+    /// Decides about one resource: as before, where all that the decision is made of is the same.
+    fn one(
+        &self,
+        permit: &Permit,
+        slice: &Slice,
+        cache: &mut DecisionCache,
+        ask: &Ask<'_>,
+        resource: Option<&String>,
+        now: Now,
+    ) -> Result<Grant, Denial> {
+        let name = resource.map(String::as_str);
+        let key = self.engine.key(slice, ask, name);
+        let known = key.as_ref().and_then(|key| cache.get(self.epoch, key));
+        if let Some(Decision::Permit(policies)) = known {
+            return Ok(Grant { policies: Arc::clone(policies), cached: true });
+        }
+        let decision = known.cloned().unwrap_or_else(|| {
+            let (facts, placed) = ((&permit.connection, now), cache.placed(self.epoch));
+            let decision = self.engine.decide(slice, ask, name, facts, placed);
+            if let Some(key) = &key {
+                cache.put(self.epoch, key, decision.clone());
+            }
+            decision
+        });
+        match decision {
+            Decision::Permit(policies) => Ok(Grant { policies, cached: false }),
+            denied => {
+                let alone = Ask { resources: resource.map_or(&[], std::slice::from_ref), ..*ask };
+                Err(self.denial(permit.peer.identity(), slice, &alone, denied))
+            }
+        }
     }
 
     /// Whether some policy that can fit this peer reads what an action's messages say; then each

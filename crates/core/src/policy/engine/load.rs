@@ -16,6 +16,9 @@ const DEEPEST: usize = 64;
 /// Stack of the thread on which policies are parsed.
 const STACK: usize = 16 << 20;
 
+/// A place in the context, by its names; none is the context itself.
+pub(super) type Path = Vec<String>;
+
 /// Parses and validates every source.
 pub(super) fn load(
     sources: Vec<PolicySource>,
@@ -125,9 +128,9 @@ fn loaded(policy: &cedar_policy::Policy, id: &str) -> Option<Loaded> {
 
 /// What conditions read of the context: `message.count`, `now`. Record and attribute names and
 /// string literals cannot be confused with the variable, because they are wrapped (AZ-2).
-fn read_paths(json: &Json, reads: &mut Vec<String>) {
+fn read_paths(json: &Json, reads: &mut Vec<Path>) {
     if let Some(path) = path(json) {
-        reads.push(if path.is_empty() { "context".to_owned() } else { path.join(".") });
+        reads.push(path);
         return;
     }
     match json {
@@ -137,7 +140,7 @@ fn read_paths(json: &Json, reads: &mut Vec<String>) {
     }
 }
 
-fn path(json: &Json) -> Option<Vec<String>> {
+fn path(json: &Json) -> Option<Path> {
     let object = json.as_object()?;
     if object.get("Var").and_then(Json::as_str) == Some("context") {
         return Some(Vec::new());

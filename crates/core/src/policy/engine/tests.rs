@@ -1,0 +1,340 @@
+use super::context::{datetime, expression};
+use super::*;
+use crate::contract::value::Value;
+use crate::identity::CertificateFacts;
+use crate::policy::schema::{Attribute, AttributeKind};
+use crate::policy::{DecisionCache, Policy};
+use cedar_policy::Context;
+use proptest::prelude::*;
+use std::net::IpAddr;
+use std::time::Instant;
+
+/// What is asked: action, resources, and what the message shows.
+type Asked = (usize, Vec<&'static str>, Vec<(&'static str, Value<'static>)>);
+
+fn actions() -> Vec<ActionShape> {
+    let attribute =
+        |name: &str, kind, optional| Attribute { name: name.to_owned(), kind, optional };
+    let read = vec![
+        attribute("addr", AttributeKind::Long, false),
+        attribute("count", AttributeKind::Long, false),
+        attribute("note", AttributeKind::String, true),
+        attribute("a.b", AttributeKind::Bool, true),
+    ];
+    let mut write = read.clone();
+    write.push(attribute("values", AttributeKind::Set(AttributeKind::Long.into()), false));
+    let inner = vec![attribute("unit", AttributeKind::String, false)];
+    write.push(attribute("at", AttributeKind::Record(inner), true));
+    let shape = |name: &str, on_resource, context| {
+        let name = name.to_owned();
+        ActionShape { name, on_resource, context }
+    };
+    vec![
+        shape("io.read", true, read),
+        shape("io.write", true, write),
+        shape("status", false, vec![]),
+    ]
+}
+
+const NAMES: [&str; 3] = ["io.read", "io.write", "status"];
+const PEERS: [&str; 3] =
+    ["spiffe://a.example/hmi", "spiffe://a.example/panel", "spiffe://b.example/hmi"];
+
+fn scopes() -> impl Strategy<Value = String> {
+    let principals = [
+        "principal",
+        "principal is Peer",
+        "principal == Peer::\"spiffe://a.example/hmi\"",
+        "principal in TrustDomain::\"a.example\"",
+        "principal is Peer in TrustDomain::\"b.example\"",
+    ];
+    let resources = [
+        "resource",
+        "resource in Service::\"plc\"",
+        "resource == Resource::\"plc/unit/1\"",
+        "resource in Resource::\"plc/unit\"",
+        "resource is Resource",
+    ];
+    let pick = |all: [&'static str; 5]| prop::sample::select(all.to_vec());
+    (pick(principals), pick(resources)).prop_map(|(who, what)| format!("{who}, ACTION, {what}"))
+}
+
+/// A policy of an action, whose condition may read, overflow, or read what need not be there.
+fn policies() -> impl Strategy<Value = String> {
+    let io = [
+        "context.message.addr + context.message.count <= 150",
+        "context.message.addr * 3 > context.message.count || context.message.count == 7",
+        "context.message has note && context.message.note like \"x*\"",
+        "context.message has \"a.b\" && !context.message[\"a.b\"]",
+        "context.message == context.message && context.message.addr < 5",
+        "context has message && context.message.count != 1",
+        "[context.message.addr, 7].contains(context.message.count)",
+        "if principal.last == \"hmi\" then context.message.addr < 10 else context.message.count < 10",
+        "context.connection.address.isLoopback() && context.message.addr == 1",
+        "context.now >= datetime(\"2027-01-01\")",
+        "context.now.toTime() < duration(\"12h\") && context.message.count > 0",
+        "resource has name && resource.name like \"plc/unit/*\"",
+        "-context.message.addr < 0",
+        "true",
+    ];
+    let write = [
+        "context.message.values.contains(context.message.addr)",
+        "context.message.values.containsAny([1, 7]) && context.message.values != [7]",
+        "context.message has at && context.message.at.unit == \"u\"",
+        "context.message.values == [7, 1]",
+    ];
+    let any =
+        ["true", "context.connection.tls == \"1.3\"", "context.now > datetime(\"2001-01-01\")"];
+    let of = |action: &'static str, all: Vec<&'static str>| {
+        prop::sample::select(all).prop_map(move |condition| (action, condition))
+    };
+    let condition = prop_oneof![
+        4 => of("action == Action::\"io.read\"", io.to_vec()),
+        4 => of("action in [Action::\"io.read\", Action::\"io.write\"]", io.to_vec()),
+        1 => of("action in Action::\"io\"", io.to_vec()),
+        4 => of("action == Action::\"io.write\"", write.to_vec()),
+        1 => of("action", any.to_vec()),
+    ];
+    let effect = prop::sample::select(vec!["permit", "permit", "permit", "forbid"]);
+    (effect, scopes(), condition).prop_map(|(effect, scope, (action, condition))| {
+        format!("{effect} ({}) when {{ {condition} }};\n", scope.replace("ACTION", action))
+    })
+}
+
+fn policy_file() -> impl Strategy<Value = String> {
+    prop::collection::vec(policies(), 1..8).prop_map(|all| {
+        let named = all.iter().enumerate().map(|(at, text)| format!("@id(\"p{at}\") {text}"));
+        let connect = "@id(\"c\") permit (principal, action == Action::\"connect\", resource);\n";
+        named.chain([connect.to_owned()]).collect()
+    })
+}
+
+fn long() -> impl Strategy<Value = Value<'static>> {
+    prop::sample::select(vec![0, 1, 2, 7, 150, i64::MAX, i64::MIN]).prop_map(Value::Int)
+}
+
+/// What a message shows, now and then not what the schema says of it.
+fn asks() -> impl Strategy<Value = Asked> {
+    let text = |text: &'static str| Value::Text(text.into());
+    let note = prop::option::of(prop::sample::select(vec![text("x1"), text("y")]));
+    let flag = prop::option::of(any::<bool>().prop_map(Value::Bool));
+    let list = prop::collection::vec(long(), 0..3).prop_map(Value::List);
+    let at = prop::option::of(prop::sample::select(vec![
+        Value::Map(vec![("unit".into(), text("u"))]),
+        Value::Map(vec![("unit".into(), text("v"))]),
+        Value::Map(vec![("unit".into(), text("u")), ("more".into(), Value::Int(1))]),
+    ]));
+    let odd = prop_oneof![
+        8 => Just(None),
+        1 => Just(Some(("addr", text("1")))),
+        1 => Just(Some(("more", Value::Int(1)))),
+        1 => Just(Some(("count", Value::Null))),
+        1 => Just(Some(("addr", Value::Float(1.0)))),
+        1 => Just(Some(("", Value::Null))),
+    ];
+    let names =
+        vec![vec![], vec!["unit/1"], vec!["unit/2"], vec!["unit/1", "other"], vec!["unit/1/x"]];
+    let resources = prop::sample::select(names);
+    (0..3_usize, resources, long(), long(), note, flag, list, at, odd).prop_map(
+        |(action, resources, addr, count, note, flag, list, at, odd)| {
+            let mut context = Vec::new();
+            if action < 2 {
+                context.extend([("addr", addr), ("count", count)]);
+                context.extend(note.map(|note| ("note", note)));
+                context.extend(flag.map(|flag| ("a.b", flag)));
+            }
+            if action == 1 {
+                context.push(("values", list));
+                context.extend(at.map(|at| ("at", at)));
+            }
+            match odd {
+                Some(("", _)) => drop(context.pop()),
+                Some((name, value)) => {
+                    context.retain(|(known, _)| *known != name);
+                    context.push((name, value));
+                }
+                None => {}
+            }
+            // Most ask for what the action is about.
+            let resources = if action == 2 && resources.len() == 1 { vec![] } else { resources };
+            (action, resources, context)
+        },
+    )
+}
+
+/// Every policy of the file, uncut, with every entity and the whole context, held to the schema by
+/// Cedar itself; an error is a denial.
+struct Plain {
+    policies: PolicySet,
+    schema: Schema,
+}
+
+impl Plain {
+    fn of(text: &str) -> Self {
+        let mut policies = PolicySet::new();
+        for policy in PolicySet::from_str(text).unwrap().policies() {
+            let id = policy.annotation("id").unwrap();
+            policies.add(policy.new_id(cedar_policy::PolicyId::new(id))).unwrap();
+        }
+        let (schema, _) = Schema::from_cedarschema_str(&cedar_schema(&actions())).unwrap();
+        Self { policies, schema }
+    }
+
+    fn entities(&self, peer: &Peer, resource: Option<&str>) -> (EntityUid, Entities) {
+        let service = uid("Service", "plc").unwrap();
+        let principal = uid("Peer", &peer.identity().to_string()).unwrap();
+        let domain = uid("TrustDomain", peer.identity().trust_domain().unwrap()).unwrap();
+        let mut all = vec![
+            peer_entity(peer, principal, HashSet::from([domain])).unwrap(),
+            Entity::new_no_attrs(service.clone(), HashSet::new()),
+        ];
+        let (mut name, mut parent) = ("plc".to_owned(), service);
+        for segment in resource.iter().flat_map(|resource| resource.split('/')) {
+            name = format!("{name}/{segment}");
+            let one = uid("Resource", &name).unwrap();
+            let attributes = HashMap::from([(
+                "name".to_owned(),
+                RestrictedExpression::new_string(name.clone()),
+            )]);
+            all.push(Entity::new(one.clone(), attributes, HashSet::from([parent])).unwrap());
+            parent = one;
+        }
+        (parent, Entities::from_entities(all, Some(&self.schema)).unwrap())
+    }
+
+    fn context(ask: &Ask<'_>, connection: &ConnectionFacts, now: Now) -> Option<Context> {
+        let known = RestrictedExpression::new_record([
+            ("address".to_owned(), RestrictedExpression::new_ip(connection.address.to_string())),
+            ("started".to_owned(), datetime(connection.started_unix_ms)),
+            ("tls".to_owned(), RestrictedExpression::new_string(connection.tls.to_owned())),
+        ]);
+        let members =
+            ask.context.iter().map(|(name, v)| Some(((*name).to_owned(), expression(v)?)));
+        let members = RestrictedExpression::new_record(members.collect::<Option<Vec<_>>>()?);
+        let pairs = [
+            ("now".to_owned(), datetime(now.unix_ms)),
+            ("connection".to_owned(), known.unwrap()),
+            ("message".to_owned(), members.unwrap()),
+        ];
+        Some(Context::from_pairs(pairs).unwrap())
+    }
+
+    /// The policies that permit, or the reason why not and those that forbid or err; all in order.
+    fn one(
+        &self,
+        peer: &Peer,
+        ask: &Ask<'_>,
+        resource: Option<&str>,
+        connection: &ConnectionFacts,
+        (now, reads): (Now, bool),
+    ) -> Result<Vec<String>, (Reason, Vec<String>)> {
+        let refused = Err((Reason::PolicyError, Vec::new()));
+        let (resource, entities) = self.entities(peer, resource);
+        // What no policy reads is neither built nor checked.
+        let context =
+            if reads { Self::context(ask, connection, now) } else { Some(Context::empty()) };
+        let Some(context) = context else { return refused };
+        let principal = uid("Peer", &peer.identity().to_string()).unwrap();
+        let action = uid("Action", ask.action).unwrap();
+        let schema = reads.then_some(&self.schema);
+        let Ok(request) = Request::new(principal, action, resource, context, schema) else {
+            return refused;
+        };
+        let response = Authorizer::new().is_authorized(&request, &self.policies, &entities);
+        let (mut erred, mut decided): (Vec<_>, Vec<_>) = (
+            response
+                .diagnostics()
+                .errors()
+                .map(|cedar_policy::AuthorizationError::PolicyEvaluationError(e)| {
+                    e.policy_id().to_string()
+                })
+                .collect(),
+            response.diagnostics().reason().map(ToString::to_string).collect(),
+        );
+        erred.sort();
+        decided.sort();
+        match response.decision() {
+            _ if !erred.is_empty() => Err((Reason::PolicyError, erred)),
+            cedar_policy::Decision::Allow => Ok(decided),
+            cedar_policy::Decision::Deny => Err((Reason::PolicyDenied, decided)),
+        }
+    }
+}
+
+fn peer(identity: &str) -> Arc<Peer> {
+    let certificate = CertificateFacts {
+        serial: "01".to_owned(),
+        issuer: "aa".to_owned(),
+        issuer_key: "aa".to_owned(),
+        keys: vec![],
+        not_before: 0,
+        not_after: 4_000_000_000,
+    };
+    Arc::new(Peer::authenticated(identity.parse().unwrap(), certificate))
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test needs one instant to count from")]
+fn at(unix_ms: i64) -> Now {
+    Now { instant: Instant::now(), unix_ms }
+}
+
+/// What a file's policies say of each question, with those of another file in force now and then.
+fn compare(files: &[String; 2], who: usize, asked: &[(Asked, bool, i64)]) {
+    let compiled = files.each_ref().map(|text| {
+        let source = PolicySource { file: "f".to_owned(), text: text.clone() };
+        Policy::compile("plc", &actions(), &[], &[source]).ok()
+    });
+    // A condition that cannot hold for an action is refused at load.
+    let [Some((first, _)), Some((second, _))] = compiled else { return };
+    let plain = files.each_ref().map(|text| Plain::of(text));
+    let peer = peer(PEERS[who]);
+    let address: IpAddr = [127, 0, 0, 1].into();
+    let connection = ConnectionFacts { address, started_unix_ms: 0, tls: "1.3" };
+    let Ok(permit) = first.admit(Arc::clone(&peer), connection.clone(), at(0)) else { return };
+    let mut cache = DecisionCache::default();
+    for ((action, resources, context), replaced, hours) in asked {
+        let now = at(1_800_000_000_000 + hours * 3_600_000);
+        let (policy, plain) = if *replaced { (&second, &plain[1]) } else { (&first, &plain[0]) };
+        // The peer may be one that the other file's policies would not let in.
+        let reads = policy.engine.reads(&policy.engine.slice(&peer), NAMES[*action]);
+        let resources: Vec<String> = resources.iter().map(|name| (*name).to_owned()).collect();
+        let context: Vec<(&str, &Value<'_>)> = context.iter().map(|(n, v)| (*n, v)).collect();
+        let ask = Ask { action: NAMES[*action], resources: &resources, context: &context };
+        let names: Vec<Option<&str>> = match resources.as_slice() {
+            [] => vec![None],
+            names => names.iter().map(|name| Some(name.as_str())).collect(),
+        };
+        let mut expected = Ok(Vec::new());
+        for name in names {
+            expected = plain.one(&peer, &ask, name, &connection, (now, !reads.is_empty()));
+            if expected.is_err() {
+                break;
+            }
+        }
+        let decided = policy.authorize(&permit, &mut cache, &ask, now);
+        let sorted = |mut ids: Vec<String>| {
+            ids.sort();
+            ids
+        };
+        let decided = match decided {
+            Ok(grant) => Ok(sorted(grant.policies.iter().map(|id| id.to_string()).collect())),
+            Err(denial) => Err((denial.reason, sorted(denial.policies))),
+        };
+        assert_eq!(decided, expected, "{ask:?}\n{}", files[usize::from(*replaced)]);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    // AZ-1, AZ-3, AZ-5, AZ-6, AZ-8, AZ-9
+    #[test]
+    fn what_is_cut_kept_and_left_out_decides_as_plain_cedar_does(
+        first in policy_file(),
+        second in policy_file(),
+        who in 0..3_usize,
+        asked in prop::collection::vec((asks(), prop::bool::weighted(0.1), 0..24_i64), 1..80),
+    ) {
+        compare(&[first, second], who, &asked);
+    }
+}
