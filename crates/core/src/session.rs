@@ -568,6 +568,8 @@ impl Session {
                     break;
                 }
                 Err(violation) => {
+                    // It is judged, so its time is not up later.
+                    self.inbound(side).begun = None;
                     self.inbound(side).frames += 1;
                     self.refuse(side, Class::Frame, Refusal::frame(violation), rest, now, out);
                     used = bytes.len();

@@ -480,6 +480,23 @@ fn a_line_that_fits_no_grammar_is_not_shown_where_secrets_are_declared() {
     assert_eq!(out.events[0].sentence, "the text does not match the grammar");
 }
 
+// TRAP-01: what was refused before it was whole does not run out of time as well.
+#[test]
+fn a_frame_refused_in_pieces_ends_as_one_refused_at_once() {
+    let text = include_str!("../../../../../examples/article/add-ten.toml");
+    let seen = |pieces: &[&[u8]]| {
+        let mut pair = Pair::open(text);
+        for piece in pieces {
+            pair.client(piece);
+        }
+        pair.wait(Duration::from_secs(3));
+        (pair.reasons.clone(), pair.end.take())
+    };
+    let whole = seen(&[b"5\n12345678901234567"]);
+    assert_eq!(whole.0, [Reason::FrameTooLarge]);
+    assert_eq!(seen(&[b"5\n123456789", b"01234567"]), whole);
+}
+
 // TRAP-09, CON-18: 64 KiB of answers wait, then the client is not read.
 #[test]
 fn ten_thousand_refusals_wait_for_a_client_that_does_not_read() {
