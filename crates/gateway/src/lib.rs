@@ -14,6 +14,7 @@ pub mod gateway;
 mod http;
 pub mod metrics;
 pub mod process;
+pub mod quotas;
 pub mod record;
 pub mod registering;
 pub mod status;

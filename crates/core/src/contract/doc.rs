@@ -331,7 +331,8 @@ fn allowed(quota: &Quota) -> String {
         Amount::Sum(at) => format!("of `{at}` in all"),
     };
     let (max, window, per) = (quota.max, units::shown(quota.window), holder(quota.per));
-    format!("at most {max} {of} in {window} for each {per}")
+    let persist = if quota.persist { ", over restarts" } else { "" };
+    format!("at most {max} {of} in {window} for each {per}{persist}")
 }
 
 fn holder(per: Per) -> &'static str {

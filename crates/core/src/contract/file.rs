@@ -22,7 +22,7 @@ mod states;
 mod tests;
 
 use super::codec::Codec;
-use super::{Contract, Pairing, Reuse, Side, limit::Rates, quota::Quotas};
+use super::{Contract, Pairing, Reuse, Side, journal::Kept, limit::Rates, quota::Quotas};
 use crate::document::{Document, Placed, Table};
 use crate::finding::Finding;
 
@@ -120,6 +120,7 @@ fn contract(top: &Table<'_, '_>, read: ReadFile<'_>) -> Option<Contract> {
         reply_values,
         rates: Rates::default(),
         quotas: Quotas::default(),
+        kept: Kept::default(),
         tests,
     })
 }

@@ -14,6 +14,7 @@ pub mod doc;
 pub mod field;
 mod file;
 pub mod frame;
+pub mod journal;
 pub mod learn;
 pub mod limit;
 pub mod pattern;
@@ -103,6 +104,8 @@ pub struct Contract {
     pub(crate) reply_values: Vec<(String, ReplyValue)>,
     pub(crate) rates: Rates,
     pub(crate) quotas: Quotas,
+    /// Counts of quotas with `persist`.
+    pub(crate) kept: journal::Kept,
     pub(crate) tests: Vec<test::Vector>,
 }
 

@@ -6,6 +6,7 @@
 
 use super::limit::Per;
 use super::value::{Pointer, Value};
+use crate::now::Now;
 use std::collections::HashMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -30,6 +31,8 @@ pub(crate) struct Quota {
     pub(crate) max: u64,
     /// The length of a window, 1 s to 31 d.
     pub(crate) window: Duration,
+    /// Whether a restart forgets nothing of it: bookings go to a journal first.
+    pub(crate) persist: bool,
 }
 
 /// What of a message counts.
@@ -56,12 +59,12 @@ impl Amount {
 
 /// What was asked for in one window, by step.
 #[derive(Debug, Clone)]
-struct Count {
-    /// The step that now runs, counted from the base.
+pub(super) struct Count {
+    /// The step that now runs, counted from 1970.
     newest: u64,
     /// Amounts by step, the newest first.
     amounts: [u64; SLOTS],
-    /// When all of it has left its window, counted from the base.
+    /// When all of it has left its window, counted from 1970.
     over: Duration,
 }
 
@@ -85,43 +88,163 @@ impl Count {
     fn sum(&self) -> u64 {
         self.amounts.iter().fold(0, |sum, amount| sum.saturating_add(*amount))
     }
+
+    /// When each step that still counts began, and what was asked for in it.
+    pub(super) fn standing(
+        &self,
+        window: Duration,
+        since: Duration,
+    ) -> impl Iterator<Item = (Duration, u64)> + '_ {
+        let now = step(since, window);
+        let steps = self.amounts.iter().enumerate().filter(|(_, amount)| **amount > 0);
+        steps.filter_map(move |(age, amount)| {
+            let step = self.newest.checked_sub(age as u64)?;
+            (now.saturating_sub(step) < SLOTS as u64).then(|| (began(step, window), *amount))
+        })
+    }
+}
+
+/// The step of a window that runs at a time, counted from 1970 as that is.
+fn step(since: Duration, window: Duration) -> u64 {
+    let step = since.as_nanos() * u128::from(STEPS) / window.as_nanos().max(1);
+    u64::try_from(step).unwrap_or(u64::MAX)
+}
+
+/// When a step began.
+fn began(step: u64, window: Duration) -> Duration {
+    let nanos = (u128::from(step) * window.as_nanos()).div_ceil(u128::from(STEPS));
+    Duration::from_nanos_u128(nanos)
+}
+
+/// A clock that goes as the monotonic one does, and tells the time since 1970, so that the steps of
+/// two runs are the same.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Base {
+    instant: Instant,
+    since_1970: Duration,
+}
+
+impl Base {
+    /// Right at this moment.
+    pub(super) fn new(now: Now) -> Self {
+        let ms = u64::try_from(now.unix_ms).unwrap_or_default();
+        Self { instant: now.instant, since_1970: Duration::from_millis(ms) }
+    }
+
+    /// Not behind what was told before.
+    pub(super) fn no_earlier_than(self, since_1970: Duration) -> Self {
+        Self { since_1970: self.since_1970.max(since_1970), ..self }
+    }
+
+    /// The time since 1970.
+    pub(super) fn until(&self, now: Now) -> Duration {
+        self.since_1970.saturating_add(now.instant.saturating_duration_since(self.instant))
+    }
 }
 
 /// The counts of a contract, of all its connections; or of one connection alone.
 #[derive(Debug, Default)]
 pub(crate) struct Quotas {
-    base: OnceLock<Instant>,
+    base: OnceLock<Base>,
     counts: Mutex<Counts>,
 }
 
+/// Counts by their holders.
 #[derive(Debug, Default)]
-struct Counts {
+pub(super) struct Counts {
     by_holder: HashMap<Holder, Count>,
     /// When counts that are over were last looked for.
     swept: Duration,
 }
 
+/// Whose count it is: which message of the client, and the identity where that matters.
+pub(super) type Holder = (usize, Option<Box<str>>);
+
 impl Counts {
     /// Whether there is room for one more, after those that are over were forgotten.
-    fn has_room(&mut self, now: Duration) -> bool {
-        if self.by_holder.len() >= COUNTS && now >= self.swept + SWEEP {
+    fn has_room(&mut self, now: Duration, most: usize) -> bool {
+        if self.by_holder.len() >= most && now >= self.swept + SWEEP {
             self.swept = now;
             self.by_holder.retain(|_, count| count.over > now);
         }
-        self.by_holder.len() < COUNTS
+        self.by_holder.len() < most
+    }
+
+    /// Whether the window has room for an amount; there are at most so many counts.
+    pub(super) fn check(
+        &mut self,
+        holder: &Holder,
+        quota: &Quota,
+        amount: u64,
+        since: Duration,
+        most: usize,
+    ) -> Result<(), Full> {
+        let step = step(since, quota.window);
+        let used = self.by_holder.get_mut(holder).map(|count| {
+            count.advance(step);
+            count.sum()
+        });
+        if used.is_none() && !self.has_room(since, most) {
+            // Forgetting a count that is in use would let its holder begin anew.
+            return Err(Full::Counts);
+        }
+        let used = used.unwrap_or_default();
+        match used.checked_add(amount) {
+            Some(sum) if sum <= quota.max => Ok(()),
+            _ => Err(Full::Used(used)),
+        }
+    }
+
+    /// Books what was checked.
+    pub(super) fn add(&mut self, holder: &Holder, quota: &Quota, amount: u64, since: Duration) {
+        let step = step(since, quota.window);
+        let count = self.by_holder.entry(holder.clone()).or_insert_with(|| Count::new(step));
+        count.advance(step);
+        let [newest, ..] = &mut count.amounts;
+        *newest = newest.saturating_add(amount);
+        count.over = since.saturating_add(quota.window).saturating_add(quota.window / 12);
+    }
+
+    /// Books what was asked for at an earlier time, if it still counts; whether there was room.
+    pub(super) fn restore(
+        &mut self,
+        holder: &Holder,
+        quota: &Quota,
+        amount: u64,
+        at: Duration,
+        since: Duration,
+        most: usize,
+    ) -> bool {
+        let now = step(since, quota.window);
+        let age = now.saturating_sub(step(at, quota.window));
+        let Some(age) = usize::try_from(age).ok().filter(|age| *age < SLOTS) else { return true };
+        if !self.by_holder.contains_key(holder) && self.by_holder.len() >= most {
+            return false;
+        }
+        let count = self.by_holder.entry(holder.clone()).or_insert_with(|| Count::new(now));
+        if let Some(then) = count.amounts.get_mut(age) {
+            *then = then.saturating_add(amount);
+        }
+        let over = at.saturating_add(quota.window).saturating_add(quota.window / 12);
+        count.over = count.over.max(over);
+        true
+    }
+
+    /// All of them.
+    pub(super) fn holders(&self) -> impl Iterator<Item = (&Holder, &Count)> {
+        self.by_holder.iter()
     }
 }
 
-/// Whose count it is: which message of the client, and the identity where that matters.
-type Holder = (usize, Option<Box<str>>);
-
 /// Why nothing was booked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Full {
     /// So much was asked for in the window that now ends.
     Used(u64),
     /// There are too many counts already.
     Counts,
+    /// The journal does not hold it: this went wrong.
+    Unkept(String),
 }
 
 impl Quotas {
@@ -135,28 +258,13 @@ impl Quotas {
         identity: Option<&str>,
         quota: &Quota,
         amount: u64,
-        now: Instant,
+        now: Now,
     ) -> Result<(), Full> {
-        let base = *self.base.get_or_init(|| now);
-        let long = u128::from(STEPS);
-        let since = now.saturating_duration_since(base);
-        let step = since.as_nanos() * long / quota.window.as_nanos().max(1);
-        let step = u64::try_from(step).unwrap_or(u64::MAX);
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = self.base.get_or_init(|| Base::new(now)).until(now);
         let holder = (message, identity.map(Box::from));
-        if !counts.by_holder.contains_key(&holder) && !counts.has_room(since) {
-            // Forgetting a count that is in use would let its holder begin anew.
-            return Err(Full::Counts);
-        }
-        let count = counts.by_holder.entry(holder).or_insert_with(|| Count::new(step));
-        count.advance(step);
-        let used = count.sum();
-        if used.checked_add(amount).is_none_or(|sum| sum > quota.max) {
-            return Err(Full::Used(used));
-        }
-        let [newest, ..] = &mut count.amounts;
-        *newest += amount;
-        count.over = since.saturating_add(quota.window).saturating_add(quota.window / 12);
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.check(&holder, quota, amount, since, COUNTS)?;
+        counts.add(&holder, quota, amount, since);
         Ok(())
     }
 }
@@ -167,13 +275,13 @@ mod tests {
     use proptest::prelude::*;
 
     #[expect(clippy::disallowed_methods, reason = "a test needs one instant to count from")]
-    fn start() -> Instant {
-        Instant::now()
+    fn start() -> Now {
+        Now { instant: Instant::now(), unix_ms: 0 }
     }
 
     fn quota(max: u64, window: u64) -> Quota {
         let window = Duration::from_secs(window);
-        Quota { per: Per::Identity, amount: Amount::Count, max, window }
+        Quota { per: Per::Identity, amount: Amount::Count, max, window, persist: false }
     }
 
     // CON-25, TRAP-27
@@ -181,13 +289,13 @@ mod tests {
     fn an_amount_counts_for_its_window_and_a_24th_at_most() {
         let (quotas, rule, start) = (Quotas::default(), quota(10, 24), start());
         let book = |amount, ms| {
-            let now = start + Duration::from_millis(ms);
+            let now = start.after(Duration::from_millis(ms));
             quotas.book(0, Some("app"), &rule, amount, now)
         };
-        assert_eq!(book(10, 500), Ok(()));
-        assert_eq!(book(1, 24_400), Err(Full::Used(10)));
-        assert_eq!(book(1, 25_499), Err(Full::Used(10)));
-        assert_eq!(book(10, 25_500), Ok(()));
+        assert_eq!(book(10, 1_000), Ok(()));
+        assert_eq!(book(1, 24_900), Err(Full::Used(10)));
+        assert_eq!(book(1, 25_999), Err(Full::Used(10)));
+        assert_eq!(book(10, 26_000), Ok(()));
         // Long silence empties all of it, and a clock that was read before is no harm.
         assert_eq!(book(10, 1_000_000), Ok(()));
         assert_eq!(book(1, 999_000), Err(Full::Used(10)));
@@ -226,7 +334,7 @@ mod tests {
             let (mut at, mut booked) = (0, Vec::new());
             for (amount, later) in asked {
                 at += later;
-                let now = start + Duration::from_millis(at);
+                let now = start.after(Duration::from_millis(at));
                 if quotas.book(0, None, &rule, amount, now).is_ok() {
                     booked.push((at, amount));
                 }

@@ -132,19 +132,24 @@ impl Session {
         let Some(amount) = quota.amount.of(&message.tree) else {
             return refused("what the message asks for is no amount".to_owned());
         };
-        let shared = &self.contract.quotas;
+        let (at, contract) = (message.message, &self.contract);
+        let shared = |identity| {
+            if quota.persist {
+                contract.kept.book(contract, at, identity, amount, now)
+            } else {
+                contract.quotas.book(at, identity, quota, amount, now)
+            }
+        };
         let booked = match (&self.warrant, quota.per) {
             // The far gateway counts.
             (Warrant::NotJudged, _) => return Ok(()),
             (Warrant::Permit(permit), Per::Identity) if !self.counts_alone => {
                 let identity = permit.peer().identity().to_string();
-                shared.book(message.message, Some(&identity), quota, amount, now.instant)
+                shared(Some(&identity))
             }
-            (Warrant::Permit(_), Per::Service) if !self.counts_alone => {
-                shared.book(message.message, None, quota, amount, now.instant)
-            }
+            (Warrant::Permit(_), Per::Service) if !self.counts_alone => shared(None),
             (Warrant::Permit(_) | Warrant::Rehearsed(_), _) => {
-                self.own_quotas.book(message.message, None, quota, amount, now.instant)
+                self.own_quotas.book(at, None, quota, amount, now)
             }
         };
         let (max, window) = (quota.max, units::shown(quota.window));
@@ -154,6 +159,7 @@ impl Session {
                 "{amount} more than {used} is over the contract's quota of {max} in {window}"
             )),
             Err(Full::Counts) => refused("there are too many counts of this quota".to_owned()),
+            Err(Full::Unkept(why)) => refused(format!("what is asked for cannot be kept: {why}")),
         }
     }
 

@@ -15,15 +15,16 @@ use crate::audit::AuditLog;
 use crate::cli::{Exit, Failure};
 use crate::config::{self, Client, Config, Service};
 use crate::explain::Rules;
-use crate::gateway::{ClientPlan, Gateway, ServicePlan};
+use crate::gateway::{ClientPlan, Gateway, Inspection, ServicePlan};
 use crate::metrics::Metrics;
 use crate::record::Recorder;
-use crate::{admin, ca};
+use crate::{admin, ca, quotas};
 use identities::{Identities, Shown};
 use segwan::Agent;
 use segwan::agent::Installation;
 use segwan_core::audit::{Event, EventKind};
 use segwan_core::finding::Finding;
+use segwan_core::now::Now;
 use segwan_core::policy::Policy;
 use segwan_pki::authority::Authority;
 use segwan_pki::directory::StateDir;
@@ -31,7 +32,7 @@ use segwan_pki::enrollment::Token;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -138,6 +139,12 @@ impl Process {
                         "the record of `{name}` cannot be written: {error}"
                     ))
                 })?;
+            }
+            if let Inspection::Contract(contract) = &service.inspection
+                && contract.persists_quotas()
+            {
+                let now = Now { instant: Instant::now(), unix_ms: now_ms() };
+                quotas::keep(state.path(), &service.name, contract, now)?;
             }
         }
         let plans = Plans::of(config, &mut identities).await?;

@@ -11,10 +11,6 @@ use std::time::Duration;
 /// The quota of a client's message.
 pub(super) fn quota(message: &Table<'_, '_>, view: &View<'_>) -> Option<Quota> {
     let table = message.table("quota")?;
-    if table.has("persist") {
-        let text = "`persist` is not in this build yet: a restart forgets what was asked for";
-        table.error("K-03", table.key_span("persist"), text);
-    }
     let per = match table.text("per").map(|per| (per.value, per.span)) {
         Some(("connection", _)) => Some(Per::Connection),
         Some(("identity", _)) => Some(Per::Identity),
@@ -29,6 +25,12 @@ pub(super) fn quota(message: &Table<'_, '_>, view: &View<'_>) -> Option<Quota> {
             None
         }
     };
+    let persist = table.boolean("persist").is_some_and(|flag| flag.value);
+    if persist && per == Some(Per::Connection) {
+        let text = "a count of one connection ends with it, and has nothing to `persist`";
+        let hint = "`per = \"identity\"`, or no `persist`";
+        table.error_with_hint("K-48", table.key_span("persist"), text, hint);
+    }
     let amount = amount(&table, view);
     let max = table.integer("max").and_then(|max| match u64::try_from(max.value) {
         Ok(most) if most > 0 => Some(most),
@@ -46,7 +48,7 @@ pub(super) fn quota(message: &Table<'_, '_>, view: &View<'_>) -> Option<Quota> {
         table.missing("K-02", "window", "`window = \"24h\"`");
     }
     table.finish();
-    Some(Quota { per: per?, amount: amount?, max: max?, window: window? })
+    Some(Quota { per: per?, amount: amount?, max: max?, window: window?, persist })
 }
 
 fn amount(table: &Table<'_, '_>, view: &View<'_>) -> Option<Amount> {

@@ -188,7 +188,11 @@ fn what_is_remembered_and_summed_is_there() {
     sum("sum = \"/won\"", "sum = \"/win\"", "error[K-30]: the quota sums `/win`");
     sum("sum = \"/won\"", "sum = \"/pin\"", "error[K-60]: `/pin` is secret");
     sum("max = 3", "max = 0", "error[K-02]: `max` is 0");
-    sum("max = 3", "max = 3, persist = true", "error[K-03]: `persist` is not in this build yet");
+    sum(
+        "per = \"identity\", sum = \"/won\"",
+        "per = \"connection\", persist = true, sum = \"/won\"",
+        "error[K-48]: a count of one connection ends with it",
+    );
     sum("window = \"24h\"", "window = \"40d\"", "error[K-02]: `window`");
     sum("sum = \"/won\", ", "", "error[K-02]: a quota counts exactly one");
 }

@@ -373,6 +373,39 @@ fn connections_of_one_identity_share_its_quota() {
     assert_eq!(passed, 3);
 }
 
+// CON-25
+#[test]
+fn a_message_whose_booking_is_not_durable_is_refused() {
+    use crate::contract::journal::{Booked, Journal};
+    #[derive(Debug)]
+    struct Broken;
+    impl Journal for Broken {
+        fn append(&mut self, _: &Booked) -> Result<(), String> {
+            Err("no space left on device".to_owned())
+        }
+        fn is_due(&self) -> bool {
+            false
+        }
+        fn replace(&mut self, _: &mut dyn Iterator<Item = Booked>) -> Result<(), String> {
+            Ok(())
+        }
+    }
+    let text =
+        ASKS.replace("per = \"connection\", count", "per = \"identity\", persist = true, count");
+    let (kept, unkept) = (contract(&text), contract(&text));
+    kept.keep_quotas(Box::new(Broken), &[], start()).unwrap();
+    for (contract, why) in [(kept, "no space left on device"), (unkept, "keeps its journal")] {
+        let (policy, warrant) = admitted(&contract, "spiffe://a.example/app");
+        let mut session = Session::open(warrant, contract, &Limits::default(), start());
+        let mut out = Outbox::default();
+        let put = b"{\"id\":1,\"op\":\"get\",\"what\":\"pin\",\"pin\":\"123456\"}\n";
+        session.receive(Side::Client, put, Some(&policy), start(), &mut out);
+        assert!(out.to_server.is_empty());
+        let told = format!("{:?}", out.events);
+        assert!(told.contains(why) && told.contains("Quota"), "{told}");
+    }
+}
+
 // TRAP-20
 #[test]
 fn a_secret_is_in_no_event_sentence_or_answer() {
