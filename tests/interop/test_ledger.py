@@ -1,6 +1,8 @@
 """A JSON-RPC ledger whose contract has states, rules, secrets and a quota, between two gateways."""
 
 import json
+import shutil
+import signal
 import socket
 import unittest
 
@@ -41,14 +43,17 @@ class Talk:
 class Ledger(unittest.TestCase):
     def setUp(self):
         self.world = self.enterContext(World())
-        service = self.world.python_service(LEDGER / "ledger_service.py")
-        self.gateway = self.world.gateway(
-            "gateway", "ledger", "--to", f"127.0.0.1:{service}", "--listen", "127.0.0.1:0",
-            "--authority-listen", "127.0.0.1:0", "--contract", LEDGER / "ledger.toml",
-            "--policy", LEDGER / "ledger.cedar")
+        self.service = self.world.python_service(LEDGER / "ledger_service.py")
+        self.gateway = self.serve()
         token = self.world.path / "teller.token"
         self.world.run("token", "new", "teller", "--out", token, "--state", self.gateway.state)
         self.node = self.world.join(token.read_text().strip(), "teller")
+
+    def serve(self, listen=0, contract=LEDGER / "ledger.toml"):
+        return self.world.gateway(
+            "gateway", "ledger", "--to", f"127.0.0.1:{self.service}", "--listen", f"127.0.0.1:{listen}",
+            "--authority-listen", "127.0.0.1:0", "--contract", contract,
+            "--policy", LEDGER / "ledger.cedar")
 
     def talk(self, greeted=True):
         talk = self.enterContext(Talk(self.node.port()))
@@ -103,6 +108,42 @@ class Ledger(unittest.TestCase):
         event = self.gateway.event(event="rejected", reason="quota")
         self.assertEqual((event["class"], event["action"], event["resources"]),
                          ("limit", "account.transfer", ["account/1234567890"]))
+
+    def test_a_kill_forgets_nothing_of_a_quota_that_persists(self):
+        """CON-25: SIGKILL between and amid transfers; no day exceeds its most, and a changed journal is no start."""
+        text = (LEDGER / "ledger.toml").read_text()
+        kept = shutil.copytree(LEDGER, self.world.path / "kept") / "ledger.toml"
+        kept.write_text(text.replace('window = "24h" }', 'window = "24h", persist = true }'))
+        self.assertNotEqual(kept.read_text(), text)
+        where = {"listen": self.gateway.port()}
+        self.assertEqual(self.gateway.program.stop(), 0)
+        asked = answered = 0
+        for _ in range(4):
+            self.gateway = self.serve(**where, contract=kept)
+            talk = self.talk()
+            for id in range(2, 5):
+                self.assertIn("result", talk.transfer(id, won=15_000_000))
+                asked, answered = asked + 15_000_000, answered + 15_000_000
+            # Nobody waits for this answer: the kill may be before its booking or behind it.
+            talk.say(9, "account.transfer", **{"from": "1234567890", "to": "1234567899", "won": 1})
+            asked += 1
+            self.assertEqual(self.gateway.program.stop(signal.SIGKILL), -signal.SIGKILL)
+        self.gateway = self.serve(**where, contract=kept)
+        talk = self.talk()
+        self.assertIn("result", talk.transfer(2, won=200_000_000 - asked))
+        self.assertEqual(talk.transfer(3, won=asked - answered + 1)["error"]["message"], "limit reached")
+        self.assertEqual(self.gateway.program.stop(signal.SIGKILL), -signal.SIGKILL)
+
+        journal = self.gateway.state / "quota/ledger.journal"
+        lines = journal.read_bytes().splitlines(keepends=True)
+        self.assertGreater(len(lines), 2)
+        journal.write_bytes(lines[0] + lines[1].replace(b" transfer ", b" transfar ") + b"".join(lines[2:]))
+        said = self.world.run("serve", *self.gateway.program.command[2:], code=2)
+        self.assertIn("line 2 was changed", said)
+        self.assertIn("restore the file", said)
+        journal.write_bytes(b"".join(lines) + lines[-1][:-9])
+        self.gateway = self.serve(**where, contract=kept)
+        self.assertEqual(self.talk().transfer(2, won=5)["error"]["message"], "limit reached")
 
 
 if __name__ == "__main__":

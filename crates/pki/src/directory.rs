@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 /// Layout of the directory.
 const VERSION: &str = "1";
 /// What may stand at its top.
-const KNOWN: [&str; 10] = [
+const KNOWN: [&str; 12] = [
     "VERSION",
     "lock",
     "instance",
@@ -30,6 +30,8 @@ const KNOWN: [&str; 10] = [
     "authority",
     "run",
     "audit",
+    "captures",
+    "quota",
     "last-good",
     "lost+found",
 ];
