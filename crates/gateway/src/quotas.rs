@@ -53,6 +53,10 @@ pub fn keep(state: &Path, service: &str, contract: &Contract, now: Now) -> Resul
     };
     if let Some(directory) = path.parent() {
         make_private(directory).map_err(|error| unusable(error.to_string()))?;
+        // Or a crash may take the folder, and with it what was synced in it.
+        File::open(state)
+            .and_then(|state| state.sync_all())
+            .map_err(|error| unusable(error.to_string()))?;
     }
     let past = read(&path).map_err(|why| {
         let hint = "restore the file; or move it away, and what was asked for is forgotten";
@@ -79,7 +83,7 @@ impl QuotaFile {
     }
 
     fn rewrite(&mut self, booked: &mut dyn Iterator<Item = Booked>) -> io::Result<()> {
-        let next = self.path.with_extension("journal.next");
+        let next = self.next();
         match std::fs::remove_file(&next) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -106,6 +110,11 @@ impl QuotaFile {
         }
         (self.file, self.size, self.fresh) = (Some(file), size, size);
         Ok(())
+    }
+
+    /// The next file before it has its name.
+    fn next(&self) -> PathBuf {
+        self.path.with_extension("journal.next")
     }
 
     /// What went wrong, told once.
@@ -139,7 +148,11 @@ impl Journal for QuotaFile {
         {
             return Err(why.clone());
         }
-        self.rewrite(booked).map_err(|error| self.failed(&error))?;
+        if let Err(error) = self.rewrite(booked) {
+            // It may be what fills the disk.
+            let _ = std::fs::remove_file(self.next());
+            return Err(self.failed(&error));
+        }
         if self.failed.take().is_some() {
             tracing::info!("what quotas count can be written again: {}", self.path.display());
         }

@@ -99,6 +99,7 @@ fn a_file_that_has_grown_is_due_and_one_that_cannot_be_replaced_stays() {
     assert!(file.is_due());
     assert!(file.replace(&mut (0..10).flat_map(|_| many())).unwrap_err().contains("over 64 MiB"));
     assert_eq!(read(&file.path).unwrap().len(), 3_700);
+    assert!(!file.next().exists());
     file.failed = None;
     file.replace(&mut std::iter::empty()).unwrap();
     assert!(!file.is_due());
