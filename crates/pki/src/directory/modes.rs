@@ -13,7 +13,7 @@ pub(super) fn private_directory(path: &Path) -> Result<(), DirectoryError> {
 /// Refuses a tree in which anything is readable or writable by others, belongs to somebody else,
 /// or leads elsewhere (PKI-09).
 pub(super) fn private_tree(path: &Path) -> Result<(), DirectoryError> {
-    for part in ["credentials", "authority", "trust", "run", "audit"] {
+    for part in ["credentials", "authority", "trust", "run", "audit", "quota"] {
         let part = path.join(part);
         if part.exists() {
             below(&part, 0)?;

@@ -67,6 +67,21 @@ fn a_layout_that_was_only_half_written_is_written_again() {
 
 // PKI-04
 #[test]
+fn what_a_gateway_keeps_beside_its_credentials_is_its_own() {
+    let (parent, state) = opened();
+    for folder in ["captures", "quota"] {
+        make_private(&state.path().join(folder)).unwrap();
+    }
+    let path = parent.path().join("state");
+    drop(state);
+    drop(StateDir::open(&path).unwrap());
+    // Who could change what was counted is somebody else.
+    let open = std::fs::Permissions::from_mode(0o770);
+    std::fs::set_permissions(path.join("quota"), open).unwrap();
+    assert!(StateDir::open(&path).unwrap_err().to_string().contains("by its group"));
+}
+
+#[test]
 fn a_directory_that_is_somebody_elses_is_refused() {
     let parent = tempfile::tempdir().unwrap();
     std::fs::write(parent.path().join("letter.txt"), "x").unwrap();
