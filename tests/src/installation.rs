@@ -119,6 +119,7 @@ impl Installation {
             listen: loopback(),
             upstream: Upstream::Tcp(self.service.address),
             inspection: Inspection::Contract(contract),
+            beside: None,
             allow: vec![domain.identity("app").expect("a name")],
             policies: Vec::new(),
             limits: Limits::default(),

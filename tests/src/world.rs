@@ -11,7 +11,7 @@ use segwan_core::limits::Limits;
 use segwan_core::policy::{Policy, PolicySource};
 use segwan_core::rejection::Reason;
 use segwan_gateway::gateway::{
-    ClientPlan, GateStatus, Gateway, Inspection, ServicePlan, Swept, Upstream,
+    ClientPlan, GateStatus, Gateway, Inspection, ServicePlan, Swept, Tried, Upstream,
 };
 use segwan_gateway::record::Recorder;
 use segwan_pki::certificate::Certificate;
@@ -61,6 +61,7 @@ pub struct World {
 pub struct Plan {
     pki: Arc<Pki>,
     contract: Option<String>,
+    beside: Option<String>,
     limits: Limits,
     tls: TlsFloor,
     threads: usize,
@@ -79,6 +80,7 @@ impl Plan {
         Self {
             pki: Arc::new(Pki::new()),
             contract: None,
+            beside: None,
             limits: Limits::default(),
             tls: TlsFloor::V13,
             threads: 2,
@@ -106,6 +108,13 @@ impl Plan {
         // Its vectors say what the shipped one does at the fourth refusal.
         let vectors = text.find("[[test]]").unwrap_or(text.len());
         Self::under(&text[..vectors])
+    }
+
+    /// With another contract tried beside, under the same policy.
+    #[must_use]
+    pub fn trying(mut self, contract: &str) -> Self {
+        self.beside = Some(contract.to_owned());
+        self
     }
 
     /// With other limits.
@@ -142,23 +151,20 @@ impl Plan {
     #[must_use]
     pub fn before(self, upstream: SocketAddr) -> World {
         let inspection = self.inspection();
-        let actions = inspection.contract().map(|contract| contract.actions()).unwrap_or_default();
-        let text = if inspection.contract().is_some() {
-            format!("{POLICY}{APP}")
-        } else {
-            POLICY.to_owned()
-        };
+        let beside = self.beside.as_deref().map(|text| {
+            let contract = loaded(text);
+            let policy = Arc::new(policy(Some(&contract)));
+            Tried { contract, policy }
+        });
+        let policy = policy(inspection.contract().map(|contract| &**contract));
         let trust = self.pki.trust();
         let credentials = self.pki.service("calculator").credentials();
-        let policy = PolicySource { file: "calculator.cedar".to_owned(), text };
-        let (policy, _) = Policy::compile("calculator", &actions, &[], &[policy])
-            .map_err(|findings| segwan::report(&findings))
-            .expect("a policy");
         let plan = ServicePlan {
             name: "calculator".to_owned(),
             listen: loopback(),
             upstream: Upstream::Tcp(upstream),
             inspection,
+            beside,
             policy: Arc::new(policy),
             record_cleared: false,
             limits: self.limits.clone(),
@@ -194,11 +200,7 @@ impl Plan {
     }
 
     fn inspection(&self) -> Inspection {
-        let Some(text) = &self.contract else { return Inspection::Raw };
-        let alone = |_: &str| Err("there is no other file".to_owned());
-        let loaded = Contract::load("contract.toml", text, &alone);
-        let (contract, _) = loaded.map_err(|f| segwan::report(&f)).expect("a contract");
-        Inspection::by(contract)
+        self.contract.as_deref().map_or(Inspection::Raw, |text| Inspection::by(loaded(text)))
     }
 
     fn start(
@@ -232,6 +234,20 @@ impl Plan {
             runtime: runtime.expect("a runtime"),
         }
     }
+}
+
+fn loaded(text: &str) -> Arc<Contract> {
+    let alone = |_: &str| Err("there is no other file".to_owned());
+    let loaded = Contract::load("contract.toml", text, &alone);
+    loaded.map_err(|findings| segwan::report(&findings)).expect("a contract").0
+}
+
+fn policy(contract: Option<&Contract>) -> Policy {
+    let actions = contract.map(Contract::actions).unwrap_or_default();
+    let text = if contract.is_some() { format!("{POLICY}{APP}") } else { POLICY.to_owned() };
+    let policy = PolicySource { file: "calculator.cedar".to_owned(), text };
+    let compiled = Policy::compile("calculator", &actions, &[], &[policy]);
+    compiled.map_err(|findings| segwan::report(&findings)).expect("a policy").0
 }
 
 impl World {

@@ -230,6 +230,7 @@ impl Edge {
             listen: loopback(),
             upstream: Upstream::Tcp(at.address),
             inspection: Inspection::Raw,
+            beside: None,
             policy: Arc::new(policy),
             record_cleared: false,
             limits: Limits::default(),

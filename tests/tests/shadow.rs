@@ -77,6 +77,89 @@ fn a_denial_of_a_message_is_recorded_and_one_of_a_connection_holds() {
     assert!(mallory.say(b"5\n").hear_all().plain.is_empty());
 }
 
+/// The article's contract, and beside it one for numbers of two digits.
+fn beside() -> Plan {
+    Plan::add_ten().trying(&narrow())
+}
+
+fn narrow() -> String {
+    let vectors = ADD_TEN.find("[[test]]").unwrap_or(ADD_TEN.len());
+    ADD_TEN[..vectors]
+        .replace("add-ten/1", "add-ten/2")
+        .replace("[-999999999, 999999999]", "[-99, 99]")
+}
+
+fn lost(world: &World) -> Vec<Event> {
+    let mut events = world.events();
+    events.retain(|event| event.event == EventKind::ShadowLost);
+    events
+}
+
+// Section 20: what is in force lets it pass, and what is tried is told of it.
+#[test]
+fn what_only_the_tried_contract_would_refuse_arrives_and_is_recorded() {
+    let service = Service::numbers();
+    let world = beside().before(service.address);
+    let mut peer = world.app();
+    assert_eq!(peer.say(b"5\n").hear(3).text(), "15\n");
+    assert_eq!(peer.say(b"500\n").hear(7).text(), "15\n510\n");
+    assert_eq!(peer.say(b"6\n").hear(10).text(), "15\n510\n16\n");
+    peer.close_notify().hear_all();
+    let told = eventually("a verdict", || Some(would_reject(&world)).filter(|t| !t.is_empty()));
+    assert_eq!(world.ended(1)[0].totals.unwrap().refused, 0);
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert_eq!((told[0].class, told[0].direction), (Some(Class::Invalid), Some("client")));
+    assert_eq!((told[0].contract.as_deref(), told[0].frame), (Some("add-ten/2"), Some(2)));
+    assert_eq!(told[0].service, "calculator");
+    assert!(world.rejections().is_empty() && lost(&world).is_empty());
+    assert_eq!(service.heard(), b"5\n500\n6\n");
+    let status = world.status();
+    assert_eq!((status.contract.as_deref(), status.shadow), (Some("add-ten/1"), false));
+    assert_eq!(status.beside.as_deref(), Some("add-ten/2"));
+}
+
+// Section 20: it is looked at as it was said, and is still refused. What comes then is no
+// exchange that would have been under the new contract, and is not judged: not wrongly either.
+#[test]
+fn what_the_contract_in_force_refuses_stays_refused() {
+    let service = Service::numbers();
+    let world = beside().before(service.address);
+    let mut peer = world.app();
+    assert_eq!(peer.say(b"five\n").hear(13).text(), "Invalid data\n");
+    assert_eq!(peer.say(b"500\n").hear(17).text(), "Invalid data\n510\n");
+    peer.close_notify().hear_all();
+    assert_eq!(service.heard(), b"500\n");
+    assert_eq!(world.ended(1)[0].totals.unwrap().refused, 1);
+    assert_eq!(world.rejections(), [Reason::Grammar]);
+    let told = eventually("a verdict", || Some(would_reject(&world)).filter(|t| !t.is_empty()));
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert_eq!(
+        (told[0].reason, told[0].contract.as_deref()),
+        (Some(Reason::Grammar), Some("add-ten/2"))
+    );
+    let lost = eventually("the loss", || Some(lost(&world)).filter(|lost| !lost.is_empty()));
+    assert_eq!((lost.len(), lost[0].contract.as_deref()), (1, Some("add-ten/2")));
+    assert!(lost[0].sentence.contains("in force refused a message"), "{}", lost[0].sentence);
+}
+
+// Section 20: under `raw`, admission by what is in force, messages by what is tried.
+#[test]
+fn beside_raw_a_contract_is_tried_under_its_own_policy() {
+    let service = Service::numbers();
+    let world = Plan::raw().trying(&narrow()).before(service.address);
+    let mut guest = world.guest();
+    assert!(guest.say(b"five\n").hear(9).text().starts_with("Traceback"));
+    let told = eventually("a verdict", || would_reject(&world).pop());
+    assert_eq!(told.contract.as_deref(), Some("add-ten/2"));
+    let mut guest = world.guest();
+    assert_eq!(guest.say(b"5\n").hear(3).text(), "15\n");
+    let denied = || would_reject(&world).into_iter().find(|t| t.class == Some(Class::Denied));
+    let told = eventually("a denial", denied);
+    assert_eq!(told.action.as_deref(), Some("add"));
+    let status = world.status();
+    assert_eq!((status.contract, status.beside.as_deref()), (None, Some("add-ten/2")));
+}
+
 // CON-28, TRAP-24: lines that no contract takes, a line over its limit, more than has room.
 #[test]
 fn hundreds_of_naughty_lines_pass_as_through_a_plain_relay() {
@@ -118,5 +201,26 @@ proptest! {
         let plain = heard(&PLAIN, &pieces);
         prop_assert_eq!(&plain.0, &pieces.concat());
         prop_assert_eq!(heard(&TRIED, &pieces), plain);
+    }
+
+    // CON-28 beside a contract in force: it decides as it does alone.
+    #[test]
+    fn any_bytes_are_judged_as_by_the_contract_in_force_alone(
+        pieces in prop::collection::vec(
+            prop_oneof![
+                prop::collection::vec(any::<u8>(), 1..200),
+                "-?[0-9]{1,12}\r?\n".prop_map(String::into_bytes),
+                "[0-9a-z\n]{1,9}".prop_map(String::into_bytes),
+            ],
+            1..12,
+        ),
+    ) {
+        static SERVICE: LazyLock<Service> = LazyLock::new(Service::numbers);
+        static ALONE: LazyLock<World> =
+            LazyLock::new(|| Plan::patient_add_ten().before(SERVICE.address));
+        static TRIED: LazyLock<World> =
+            LazyLock::new(|| Plan::patient_add_ten().trying(&narrow()).before(SERVICE.address));
+        let pieces: Vec<&[u8]> = pieces.iter().map(Vec::as_slice).collect();
+        prop_assert_eq!(heard(&TRIED, &pieces), heard(&ALONE, &pieces));
     }
 }

@@ -19,7 +19,7 @@ pub enum EventKind {
     Rejected,
     /// A message was let through; written only where asked for.
     Cleared,
-    /// A message passed that its contract, which is tried and not enforced, would turn away.
+    /// A contract that is tried and not enforced would turn a message away, or a connection.
     WouldReject,
     /// A contract that is tried did not see, or does not see any more, what a connection says.
     ShadowLost,

@@ -96,7 +96,7 @@ impl Metrics {
         );
         counts(
             "segwan_messages_would_refuse",
-            "Messages that passed and that a contract in shadow mode would turn away, by service, \
+            "Messages that a contract in shadow mode would turn away, by service, \
              who said them, class and reason",
             &metrics.messages_tried,
         );
@@ -386,6 +386,7 @@ mod tests {
             contract: None,
             recorded: false,
             shadow: false,
+            beside: None,
             uninspected: None,
             counts: Counts { accepted: 9, handshakes: 1, connections: 2, ..Counts::default() },
         };

@@ -106,6 +106,7 @@ fn table(gate: GateStatus, refused: BTreeMap<String, u64>) -> TableStatus {
         contract: gate.contract,
         recorded: gate.recorded,
         shadow: gate.shadow,
+        beside: gate.beside,
         uninspected: gate.uninspected,
         accepted: counts.accepted,
         handshakes: counts.handshakes,
@@ -188,6 +189,9 @@ pub struct TableStatus {
     /// The contract is tried, and not enforced.
     #[serde(default)]
     pub shadow: bool,
+    /// Name of the contract that is tried beside what is in force, and not enforced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<String>,
     /// What the contract lets pass uninspected, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uninspected: Option<String>,

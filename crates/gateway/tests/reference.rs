@@ -89,6 +89,7 @@ fn every_metric_stands_in_its_page() {
         contract: None,
         recorded: false,
         shadow: false,
+        beside: None,
         uninspected: None,
         counts: Counts::default(),
     };

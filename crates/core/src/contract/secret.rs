@@ -1,7 +1,7 @@
 //! What is declared secret appears nowhere: the places, and what an operator reads instead.
 
-use super::Direction;
 use super::value::{Pointer, Value};
+use super::{Contract, Direction, Side};
 use crate::rejection::{Reason, Violation};
 use std::borrow::Cow;
 use zeroize::Zeroize;
@@ -21,6 +21,14 @@ pub(crate) fn wipe(tree: &mut Value<'_>) {
         Value::Int(number) => number.zeroize(),
         Value::Float(number) => number.zeroize(),
         _ => {}
+    }
+}
+
+impl Contract {
+    /// Whether what a side says may hold secrets.
+    #[must_use]
+    pub fn has_secrets(&self, side: Side) -> bool {
+        self.direction(side).has_secrets()
     }
 }
 

@@ -4,7 +4,7 @@
 use super::report::Look;
 use super::{Exit, Failure, Global};
 use crate::config::{AuthorityConfig, Client, Config, IdentitySource, Service};
-use crate::gateway::{Inspection, NOT_ENFORCED};
+use crate::gateway::{Inspection, NOT_ENFORCED, and_beside};
 use segwan_core::contract::units;
 use segwan_core::finding::Finding;
 use segwan_core::identity::Identity;
@@ -129,7 +129,7 @@ fn authority_rows(authority: &AuthorityConfig, config: &Config) -> Vec<(&'static
 fn service_rows(service: &Service) -> Vec<(&'static str, String)> {
     let mut rows = vec![
         ("route", format!("{} → {}", service.listen, service.upstream)),
-        ("contract", contract(&service.inspection)),
+        ("contract", format!("{}{}", contract(&service.inspection), and_beside(beside(service)))),
     ];
     if !service.allow.is_empty() {
         rows.push(("allows", lines(&service.allow)));
@@ -161,6 +161,11 @@ fn contract(inspection: &Inspection) -> String {
         },
         Inspection::Shadow(contract) => format!("{} ({NOT_ENFORCED})", contract.name()),
     }
+}
+
+/// Name of the contract that is tried beside what is in force.
+fn beside(service: &Service) -> Option<&str> {
+    service.beside.as_ref().map(|tried| tried.contract.name())
 }
 
 fn lines(identities: &[Identity]) -> String {
@@ -200,6 +205,7 @@ fn as_json(config: Option<&Config>, findings: &[Finding]) -> Value {
             "contract": name(&service.inspection),
             "recorded": service.inspection.capture().is_some(),
             "shadow": service.inspection.is_shadow(),
+            "beside": beside(service),
             "allow": texts(&service.allow),
             "policies": policies,
             "tls_min": service.tls.as_str(),

@@ -9,7 +9,7 @@ use crate::config::{
     AuthorityConfig, Config, CustodyConfig, DEFAULT_TRUST_DOMAIN, IdentitySource, Service,
     TrustFiles, contract, default_threads,
 };
-use crate::gateway::{Inspection, NOT_ENFORCED, Upstream};
+use crate::gateway::{Inspection, NOT_ENFORCED, Upstream, and_beside};
 use crate::process::{Process, Signals, TOKEN_LIFETIME};
 use segwan::TlsFloor;
 use segwan_core::identity::{Identity, IdentityError, TrustDomain};
@@ -212,6 +212,7 @@ impl Described {
             listen,
             upstream: to,
             inspection,
+            beside: None,
             allow: allow.collect::<Result<_, _>>()?,
             policies,
             limits: Limits::default(),
@@ -300,7 +301,8 @@ fn tell(global: &Global, process: &Process, tokens: &[Token]) -> Result<(), Fail
             None => report.style(Look::Warning, "uninspected").to_string(),
         };
         let name = report.style(Look::Bold, format!("{} {}", gate.mode, gate.name));
-        report.line(format_args!("{name}  {} → {}  {inspected}", gate.listen, gate.to));
+        let beside = report.style(Look::Warning, and_beside(gate.beside.as_deref()));
+        report.line(format_args!("{name}  {} → {}  {inspected}{beside}", gate.listen, gate.to));
     }
     if let Some(at) = &running.authority {
         let domain = at.authority.trust_domain();

@@ -5,7 +5,7 @@ use super::report::{Look, Report};
 use super::{Exit, Failure, Global};
 use crate::admin::{client, wire};
 use crate::alarms::Raised;
-use crate::gateway::NOT_ENFORCED;
+use crate::gateway::{NOT_ENFORCED, and_beside};
 use crate::status::when::{distance, instant};
 use crate::status::{AuthorityStatus, IdentityStatus, PeerStatus, Status, TableStatus};
 use std::path::Path;
@@ -136,6 +136,14 @@ fn show_peers(report: &Report, peers: &[(&TableStatus, &PeerStatus)], now_ms: i6
 }
 
 fn contract(table: &TableStatus) -> Cell {
+    let (look, in_force) = in_force(table);
+    match table.beside.as_deref() {
+        None => (look, in_force),
+        beside => (Look::Warning, format!("{in_force}{}", and_beside(beside))),
+    }
+}
+
+fn in_force(table: &TableStatus) -> Cell {
     match &table.contract {
         Some(contract) if table.shadow => (Look::Warning, format!("{contract} ({NOT_ENFORCED})")),
         Some(contract) => match &table.uninspected {
@@ -302,6 +310,7 @@ mod tests {
             contract: None,
             recorded: false,
             shadow: false,
+            beside: None,
             uninspected: None,
             accepted: 0,
             handshakes: 2,
@@ -314,6 +323,10 @@ mod tests {
         let tried = TableStatus { contract: Some("o/1".to_owned()), shadow: true, ..table.clone() };
         assert_eq!(contract(&tried), (Look::Warning, "o/1 (shadow, not enforced)".to_owned()));
         let what = "what the server says is not inspected: status pages".to_owned();
+        let next = Some("o/2".to_owned());
+        let beside = TableStatus { shadow: false, beside: next, ..tried.clone() };
+        let shown = "o/1; beside it o/2 (shadow, not enforced)";
+        assert_eq!(contract(&beside), (Look::Warning, shown.to_owned()));
         let half = TableStatus { shadow: false, uninspected: Some(what), ..tried };
         let shown = "o/1 (what the server says is not inspected: status pages)";
         assert_eq!(contract(&half), (Look::Warning, shown.to_owned()));

@@ -11,6 +11,7 @@ mod half;
 mod limits;
 mod listeners;
 mod service;
+mod slot;
 mod trust;
 mod values;
 

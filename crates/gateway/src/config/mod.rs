@@ -10,9 +10,10 @@ pub(crate) mod places;
 pub(crate) mod read;
 
 use crate::failure::Failure;
-use crate::gateway::{Inspection, Upstream};
+use crate::gateway::{Inspection, Tried, Upstream};
 use crate::registering::Registering;
 use segwan::{Caution, Expected, Mapping, TlsFloor, Tolerate};
+use segwan_core::contract::Contract;
 use segwan_core::finding::Finding;
 use segwan_core::identity::{Identity, TrustDomain};
 use segwan_core::limits::Limits;
@@ -123,6 +124,8 @@ pub struct Service {
     pub upstream: Upstream,
     /// What is looked at.
     pub inspection: Inspection,
+    /// What is tried beside it. Default nothing.
+    pub beside: Option<Tried>,
     /// Identities that may do everything.
     pub allow: Vec<Identity>,
     /// Policies in Cedar.
@@ -215,17 +218,27 @@ impl Config {
     }
 }
 
-/// Compiles what `allow` and the policies of a service say; gives it with its warnings.
+/// Compiles what `allow` and the policies of a service say, against the actions of its contract;
+/// gives it with its warnings.
 ///
 /// # Errors
 /// Every independent error, each with its place in a policy file; what is wrong with `allow` or
 /// the set as a whole has no place.
 pub fn policy(service: &Service) -> Result<(Policy, Vec<Finding>), Vec<Finding>> {
-    let actions = service.inspection.contract().map(|contract| contract.actions());
-    let actions = actions.unwrap_or_default();
+    let contract = service.inspection.contract().map(|contract| &**contract);
+    compile(&service.name, contract, &service.allow, &service.policies)
+}
+
+fn compile(
+    service: &str,
+    contract: Option<&Contract>,
+    allow: &[Identity],
+    policies: &[PolicySource],
+) -> Result<(Policy, Vec<Finding>), Vec<Finding>> {
+    let actions = contract.map(Contract::actions).unwrap_or_default();
     let named = |finding: Finding| Finding { check: finding.check.or(Some("C13")), ..finding };
-    let role = service.inspection.contract().and_then(|contract| contract.role());
-    Policy::compile(&service.name, &actions, &service.allow, &service.policies)
+    let role = contract.and_then(Contract::role);
+    Policy::compile(service, &actions, allow, policies)
         .map(|(policy, warnings)| (policy.with_roles(role), warnings))
         .map_err(|findings| findings.into_iter().map(named).collect())
 }

@@ -548,12 +548,90 @@ fn a_contract_in_shadow_mode_takes_the_place_of_raw() {
     let all = format!("{text}audit_messages = \"all\"\n");
     let findings = world.refused(&all);
     assert!(findings.iter().any(|f| f.contains("a contract that is enforced")), "{findings:?}");
-    // The slot beside a contract that is enforced is not there yet.
-    let findings = refused(&format!("{SERVICE}shadow = {{ contract = \"tried.toml\" }}\n"));
-    assert!(
-        findings[0].contains("key `shadow` of `[service.orders]` is not in this build yet"),
-        "{findings:?}"
+}
+
+/// The service above under the article's contract, with a slot; its first line is 7.
+fn slot(world: &World, lines: &str) -> String {
+    world.file("next.toml", &CONTRACT.replace("add-ten/1", "add-ten/2"));
+    let service = SERVICE.replace("\"raw\"", "\"add-ten.toml\"");
+    format!("{service}[service.orders.shadow]\n{lines}\n")
+}
+
+// contracts.md section 20
+#[test]
+fn a_contract_is_tried_beside_one_in_force_or_beside_raw() {
+    let world = World::new();
+    let text = slot(&world, "contract = \"next.toml\"");
+    for (text, in_force) in
+        [(text.clone(), Some("add-ten/1")), (text.replace("\"add-ten.toml\"", "\"raw\""), None)]
+    {
+        let (config, _) = world.load(&text).ok().unwrap();
+        let service = &config.services[0];
+        assert_eq!(service.inspection.contract().map(|contract| contract.name()), in_force);
+        assert!(!service.inspection.is_shadow());
+        let tried = service.beside.as_ref().unwrap();
+        assert_eq!(tried.contract.name(), "add-ten/2");
+        // Without rules of its own it is tried under those of the service.
+        assert_eq!(tried.policy.ids(), ["allow-app"]);
+    }
+    world.file("next.cedar", "@id(\"new\")\npermit (principal, action, resource);\n");
+    let own = format!("{text}policy = \"next.cedar\"\n");
+    let (config, _) = world.load(&own).ok().unwrap();
+    assert_eq!(config.services[0].beside.as_ref().unwrap().policy.ids(), ["new"]);
+    assert_eq!(policy(&config.services[0]).unwrap().0.ids(), ["allow-app"]);
+}
+
+// contracts.md section 20: what is tried is held to as much as what is in force.
+#[test]
+fn what_cannot_be_tried_is_refused_at_its_place() {
+    let world = World::new();
+    let refused = |text: &str| {
+        let findings = world.refused(text);
+        assert_eq!(findings.len(), 1, "{text}\n{findings:#?}");
+        findings.into_iter().next().unwrap()
+    };
+    let text = slot(&world, "contract = \"next.toml\"");
+    world.file("bad.toml", &CONTRACT.replace("message               = 16", "message = \"x\""));
+    let bad = refused(&text.replace("next.toml", "bad.toml"));
+    assert!(bad.starts_with("bad.toml:5:11: error"), "{bad}");
+    let none = refused(&text.replace("next.toml", "none.toml"));
+    assert!(none.starts_with("segwan.toml:7:12: error[C12]: there is no file"), "{none}");
+    let raw = refused(&text.replace("next.toml", "raw"));
+    assert!(raw.starts_with("segwan.toml:7:12: error[C22]: `raw`"), "{raw}");
+    let empty = refused(&text.replace("contract = \"next.toml\"", ""));
+    assert!(empty.contains("error[C14]"), "{empty}");
+    let unknown = refused(&format!("{text}mode = \"shadow\"\n"));
+    assert!(unknown.starts_with("segwan.toml:8:1: error[C22]"), "{unknown}");
+
+    world.file("tried.toml", &format!("mode = \"shadow\"\n{CONTRACT}"));
+    let both = world.refused(&text.replace("\"add-ten.toml\"", "\"tried.toml\""));
+    assert!(both[0].contains("beside a contract that is itself in shadow mode"), "{both:?}");
+    let recorded = text.replace("\"add-ten.toml\"", "\"raw\"\nrecord = \"frames\"");
+    assert!(refused(&recorded).contains("beside `record = \"frames\"`"));
+}
+
+// The policy in force names actions that the new contract does not have.
+#[test]
+fn a_policy_that_does_not_fit_what_is_tried_is_refused() {
+    let world = World::new();
+    let renamed = CONTRACT.replace("action   = \"add\"", "action   = \"sum\"");
+    world.file("renamed.toml", &renamed.replace("action  = \"add\"", "action  = \"sum\""));
+    world.file(
+        "orders.cedar",
+        "@id(\"a\")\npermit (principal, action == Action::\"add\", resource);\n\
+         @id(\"c\")\npermit (principal, action == Action::\"connect\", resource);\n",
     );
+    let text = slot(&world, "contract = \"renamed.toml\"");
+    let text = text.replace("allow    = [\"app\"]", "policy   = \"orders.cedar\"");
+    let findings = world.refused(&text);
+    assert!(findings.iter().any(|f| f.starts_with("orders.cedar:2:")), "{findings:#?}");
+    let why = "error[C13]: the policy of `[service.orders]` does not fit `add-ten/1`";
+    assert!(
+        findings.iter().any(|f| f.starts_with(&format!("segwan.toml:7:1: {why}"))),
+        "{findings:#?}"
+    );
+    let (config, _) = world.load(&format!("{text}allow = [\"app\"]\n")).ok().unwrap();
+    assert_eq!(config.services[0].beside.as_ref().unwrap().policy.ids(), ["allow-app"]);
 }
 
 // C13

@@ -4,7 +4,7 @@ use super::account::Account;
 use super::end::{End, Leave};
 use super::live::{Arriving, Established, Live, Order, unix_ms};
 use super::relay::{Checked, Early, Passage, Raw, Relay};
-use super::shadow::Tap;
+use super::shadow::{Arrived, Tap};
 use super::upstream::{Socket, dial_any};
 use super::{Gate, Inspection, Mode};
 use segwan::{Acceptor, Connector, HandshakeError, Secured};
@@ -12,7 +12,7 @@ use segwan_core::audit::{Event, EventKind, Totals};
 use segwan_core::contract::Side;
 use segwan_core::identity::Peer;
 use segwan_core::now::Now;
-use segwan_core::policy::{ConnectionFacts, Denial, Permit, Policy};
+use segwan_core::policy::{ConnectionFacts, Permit, Policy};
 use segwan_core::rejection::Reason;
 use segwan_core::session::{Session, Shadow, Warrant};
 use std::future::poll_fn;
@@ -99,7 +99,11 @@ async fn protect(
             }
         };
     account.name(&peer);
-    let tls = if records.version() == "TLSv1.2" { "1.2" } else { "1.3" };
+    let facts = ConnectionFacts {
+        address: live.address.ip(),
+        started_unix_ms: live.began_unix_ms,
+        tls: if records.version() == "TLSv1.2" { "1.2" } else { "1.3" },
+    };
     let client = End::new(Socket::Tcp(stream), Some(Box::new(records)));
 
     // A denial shows the peer a finished handshake, then close_notify and 0 bytes.
@@ -120,7 +124,8 @@ async fn protect(
         client.leave(Leave::Close, gate.limits.close_timeout).await;
         return None;
     }
-    let permit = match admit(policy, &peer, &live, tls) {
+    // Decided after every handshake, outside of TLS (F8).
+    let permit = match policy.admit(peer.clone(), facts.clone(), now()) {
         Ok(permit) => permit,
         Err(denial) => {
             account.deny(denial);
@@ -145,21 +150,10 @@ async fn protect(
         }
     };
     let (passage, tap) = gate.passage(Warrant::Permit(permit), Some(policy), &account);
+    let tap = tap.or_else(|| gate.tap_beside(&peer, facts, &account));
     let early = Early { side: Side::Client, plain: early, closed };
     let trust_ends = trust_ends(gate, &peer);
     Some(Opened { account, slot, client, server, passage, tap, early, trust_ends })
-}
-
-/// Whether the peer may connect: decided after every handshake, outside of TLS (F8).
-fn admit(
-    policy: &Policy,
-    peer: &Arc<Peer>,
-    live: &Live,
-    tls: &'static str,
-) -> Result<Permit, Denial> {
-    let started_unix_ms = live.began_unix_ms;
-    let facts = ConnectionFacts { address: live.address.ip(), started_unix_ms, tls };
-    policy.admit(peer.clone(), facts, now())
 }
 
 fn now() -> Now {
@@ -274,6 +268,24 @@ impl Gate {
         let session = Session::open(warrant, contract.clone(), &self.limits, now());
         let session = if self.record_cleared { session.recording_cleared() } else { session };
         (Passage::Checked(Box::new(Checked::new(session, policy.cloned()))), None)
+    }
+
+    /// Takes copies for the contract that is tried beside what is in force, if there is one.
+    fn tap_beside(
+        &self,
+        peer: &Arc<Peer>,
+        facts: ConnectionFacts,
+        account: &Account,
+    ) -> Option<Box<Tap>> {
+        let (tried, desk) = self.beside.as_ref().zip(self.desk.as_ref())?;
+        let of = self.inspection.contract();
+        let secrets = [Side::Client, Side::Server]
+            .map(|side| of.is_some_and(|contract| contract.has_secrets(side)));
+        let whose = account.event(EventKind::WouldReject);
+        let whose = Event { contract: Some(tried.contract.name().to_owned()), ..whose };
+        let (tried, peer, limits) = (tried.clone(), peer.clone(), self.limits.clone());
+        let arrived = Arrived { tried, peer, facts, limits, secrets };
+        Some(Box::new(desk.tap_beside(arrived, whose, self.recorder.clone())))
     }
 }
 

@@ -29,6 +29,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 pub use live::{Counts, LiveStatus};
+pub use shadow::Tried;
 pub use upstream::{Upstream, UpstreamError};
 
 /// What is looked at in the messages of a connection.
@@ -79,6 +80,12 @@ impl Inspection {
 /// What is said beside the name of a contract that is only tried.
 pub const NOT_ENFORCED: &str = "shadow, not enforced";
 
+/// What is said behind what is in force, of a contract that is tried beside it.
+#[must_use]
+pub fn and_beside(contract: Option<&str>) -> String {
+    contract.map(|name| format!("; beside it {name} ({NOT_ENFORCED})")).unwrap_or_default()
+}
+
 /// A protected service: TLS and an identity outside, a plain service behind.
 pub struct ServicePlan {
     /// Name of its table.
@@ -89,6 +96,8 @@ pub struct ServicePlan {
     pub upstream: Upstream,
     /// What is looked at.
     pub inspection: Inspection,
+    /// What is tried beside it, on copies. Default nothing.
+    pub beside: Option<Tried>,
     /// Who may connect, and who may do what.
     pub policy: Arc<Policy>,
     /// Also record every message that is let through.
@@ -132,6 +141,7 @@ struct Gate {
     name: String,
     mode: Mode,
     inspection: Inspection,
+    beside: Option<Tried>,
     record_cleared: bool,
     limits: Limits,
     credentials: Arc<Credentials>,
@@ -188,6 +198,8 @@ pub struct GateStatus {
     pub recorded: bool,
     /// The contract is tried, and not enforced.
     pub shadow: bool,
+    /// Name of the contract that is tried beside what is in force.
+    pub beside: Option<String>,
     /// What the contract lets pass uninspected, and why.
     pub uninspected: Option<String>,
     /// Its numbers.
@@ -207,9 +219,10 @@ impl Gateway {
     ) -> io::Result<Self> {
         let threads = threads.max(1);
         let share = descriptors() / (services.len() + clients.len()).max(1);
+        let beside = services.iter().any(|plan| plan.beside.is_some());
         let tried = services.iter().map(|plan| &plan.inspection);
         let mut tried = tried.chain(clients.iter().map(|plan| &plan.inspection));
-        let (desk, judge) = if tried.any(Inspection::is_shadow) {
+        let (desk, judge) = if beside || tried.any(Inspection::is_shadow) {
             let (desk, judge) = Desk::start()?;
             (Some(desk), Some(judge))
         } else {
@@ -265,6 +278,7 @@ impl Gateway {
                 contract: gate.inspection.contract().map(|contract| contract.name().to_owned()),
                 recorded: gate.inspection.capture().is_some(),
                 shadow: gate.inspection.is_shadow(),
+                beside: gate.beside.as_ref().map(|tried| tried.contract.name().to_owned()),
                 uninspected: gate.inspection.contract().and_then(|of| of.uninspected()),
                 counts: gate.registry.counts(list),
             }
@@ -391,6 +405,7 @@ impl Gate {
             name: plan.name,
             mode: Mode::Service { acceptor, upstream: plan.upstream, policy: plan.policy },
             inspection: plan.inspection,
+            beside: plan.beside,
             record_cleared: plan.record_cleared,
             registry: Registry::new(limits.clone()),
             limits,
@@ -411,6 +426,7 @@ impl Gate {
             name: plan.name,
             mode: Mode::Client { connector, connect: plan.connect },
             inspection: plan.inspection,
+            beside: None,
             record_cleared: false,
             registry: Registry::new(limits.clone()),
             limits,

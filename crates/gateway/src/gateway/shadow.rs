@@ -4,13 +4,17 @@
 //! goes on, whatever became of it. One thread of the process looks at the copies. It has no handle
 //! of a connection, and a [`ShadowVerdict`] leads nowhere but to the record, so nothing that a tried
 //! contract is, or does, can block: not a refusal, not a fault, not a judge that is too slow.
+//! Beside a contract in force it is the same: a copy of what each side said, before that judges it.
 
 use crate::record::Recorder;
 use segwan_core::audit::{Event, EventKind};
-use segwan_core::contract::Side;
+use segwan_core::contract::{Contract, Side};
+use segwan_core::identity::Peer;
+use segwan_core::limits::Limits;
 use segwan_core::now::Now;
-use segwan_core::policy::Policy;
-use segwan_core::session::{Shadow, ShadowVerdict};
+use segwan_core::policy::{ConnectionFacts, Denial, Policy};
+use segwan_core::rejection::Class;
+use segwan_core::session::{Shadow, ShadowVerdict, Warrant};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -24,6 +28,43 @@ const COPIES: usize = 16 * 1024;
 /// Most bytes of them in the process, and of one connection.
 const BYTES: usize = 32 << 20;
 const BYTES_OF_ONE: usize = 1 << 20;
+
+/// What follows a refusal is no exchange of which a contract knows anything.
+const FULL: &str = "copies wait for the judge, and no more have room";
+const REFUSED: &str = "the contract in force refused a message, so what follows is not what would \
+                       have been said without it";
+/// What a verdict says where it could give away what the contract in force keeps secret.
+const HIDDEN: &str = "the contract in force has secrets here, so no more is told";
+
+/// A contract that is tried beside what is in force, and the policy by which it would authorize.
+///
+/// Nothing is let in, or reached, by either.
+#[derive(Clone)]
+pub struct Tried {
+    /// The contract; its own `mode` does not matter.
+    pub contract: Arc<Contract>,
+    /// The policy, compiled against the actions of that contract.
+    pub policy: Arc<Policy>,
+}
+
+/// A connection that the policy in force let in, and the tried one has not judged yet.
+pub(super) struct Arrived {
+    pub(super) tried: Tried,
+    pub(super) peer: Arc<Peer>,
+    pub(super) facts: ConnectionFacts,
+    pub(super) limits: Limits,
+    /// Sides that say secrets, by the contract in force.
+    pub(super) secrets: [bool; 2],
+}
+
+impl Arrived {
+    /// What the tried policy makes of it.
+    fn open(&self, now: Now) -> Result<Shadow, Denial> {
+        let Self { tried, peer, facts, limits, .. } = self;
+        let permit = tried.policy.admit(peer.clone(), facts.clone(), now)?;
+        Ok(Shadow::open(Warrant::Permit(permit), tried.contract.clone(), limits, now))
+    }
+}
 
 /// Where copies are handed in.
 #[derive(Clone)]
@@ -56,14 +97,41 @@ impl Desk {
     ) -> Tap {
         let secrets = [Side::Client, Side::Server].map(|side| shadow.has_secrets(side));
         let watched = Watched {
-            shadow: Mutex::new(Some(shadow)),
+            looking: Mutex::new(Looking::Open(Box::new(shadow))),
             policy,
             whose,
             recorder,
+            hidden: [false; 2],
             waiting: AtomicUsize::new(0),
             over: AtomicBool::new(false),
         };
-        Tap { desk: self.clone(), watched: Arc::new(watched), secrets }
+        self.tapping(watched, secrets)
+    }
+
+    /// Taps a connection under what is in force. Whether the tried policy would have let it in is
+    /// found out where copies are looked at, too.
+    pub(super) fn tap_beside(&self, arrived: Arrived, whose: Event, recorder: Recorder) -> Tap {
+        let hidden = arrived.secrets;
+        let [client, server] = hidden;
+        let contract = &arrived.tried.contract;
+        let secrets = [
+            client || contract.has_secrets(Side::Client),
+            server || contract.has_secrets(Side::Server),
+        ];
+        let watched = Watched {
+            policy: Some(arrived.tried.policy.clone()),
+            looking: Mutex::new(Looking::Arrived(Box::new(arrived))),
+            whose,
+            recorder,
+            hidden,
+            waiting: AtomicUsize::new(0),
+            over: AtomicBool::new(false),
+        };
+        self.tapping(watched, secrets)
+    }
+
+    fn tapping(&self, watched: Watched, secrets: [bool; 2]) -> Tap {
+        Tap { desk: self.clone(), watched: Arc::new(watched), secrets, refused: false }
     }
 }
 
@@ -72,26 +140,37 @@ pub(super) struct Tap {
     desk: Desk,
     watched: Arc<Watched>,
     secrets: [bool; 2],
+    /// The contract in force refused a message.
+    refused: bool,
 }
 
 impl Tap {
-    /// A side said these bytes, which were passed on.
+    /// A side said these bytes.
     pub(super) fn said(&mut self, side: Side, bytes: &[u8]) {
         if self.is_over() {
             return;
         }
-        let Some(share) = self.share(bytes.len()) else { return self.lose() };
+        if self.refused {
+            return self.lose(REFUSED);
+        }
+        let Some(share) = self.share(bytes.len()) else { return self.lose(FULL) };
         let secret = self.has_secrets(side);
         self.hand_in(What::Said { side, bytes: bytes.to_vec(), secret }, share);
     }
 
     /// A side ended what it says.
     pub(super) fn ended(&mut self, side: Side, clean: bool) {
-        if self.is_over() {
+        if self.is_over() || self.refused {
             return;
         }
-        let Some(share) = self.share(0) else { return self.lose() };
+        let Some(share) = self.share(0) else { return self.lose(FULL) };
         self.hand_in(What::Ended { side, clean }, share);
+    }
+
+    /// The contract in force refused a message, which its receiver therefore never saw: what is
+    /// said from here on cannot be judged. If nothing is, nothing was lost.
+    pub(super) fn refused(&mut self) {
+        self.refused = true;
     }
 
     /// Whether what this side says may hold secrets.
@@ -107,7 +186,7 @@ impl Tap {
     fn hand_in(&self, what: What, share: Share) {
         let copied = Copied { what, share };
         if self.desk.queue.try_send(copied).is_err() {
-            self.lose();
+            self.lose(FULL);
         }
     }
 
@@ -121,21 +200,30 @@ impl Tap {
         (own <= BYTES_OF_ONE && whole <= BYTES).then_some(share)
     }
 
-    /// There is no room for a copy, so what follows cannot be judged.
-    fn lose(&self) {
+    /// There is no copy of something, so what follows cannot be judged.
+    fn lose(&self, sentence: &str) {
         if !self.watched.over.swap(true, Ordering::Relaxed) {
-            self.watched.tell_lost("copies wait for the judge, and no more have room");
+            self.watched.tell_lost(sentence);
         }
     }
 }
 
+/// How far looking at a connection came.
+enum Looking {
+    Arrived(Box<Arrived>),
+    Open(Box<Shadow>),
+    /// A fault ended it, or the tried policy would not have let the connection in.
+    Over,
+}
+
 /// One tapped connection, as the thread that looks at copies has it.
 struct Watched {
-    /// None once a fault ended it.
-    shadow: Mutex<Option<Shadow>>,
+    looking: Mutex<Looking>,
     policy: Option<Arc<Policy>>,
     whose: Event,
     recorder: Recorder,
+    /// Sides of which a verdict gives class and reason alone.
+    hidden: [bool; 2],
     /// Bytes of copies that wait.
     waiting: AtomicUsize,
     /// No more copies are needed.
@@ -145,8 +233,34 @@ struct Watched {
 impl Watched {
     fn tell(&self, told: Vec<ShadowVerdict>) {
         for verdict in told {
-            self.record(verdict.into_event());
+            self.record(self.discreet(verdict.into_event()));
         }
+    }
+
+    /// Takes out of a verdict what the tried contract does not know to be a secret.
+    fn discreet(&self, event: Event) -> Event {
+        let [client, server] = self.hidden;
+        let hidden = match event.direction {
+            Some("client") => client,
+            Some("server") => server,
+            _ => client || server,
+        };
+        if !hidden || event.event != EventKind::WouldReject {
+            return event;
+        }
+        let sentence = HIDDEN.to_owned();
+        Event { sentence, resources: Vec::new(), pointer: None, bytes: None, ..event }
+    }
+
+    /// The tried policy would not have let the connection in.
+    fn tell_denied(&self, denial: Denial) {
+        let Denial { reason, sentence, policies } = denial;
+        let mut event = Event::new(EventKind::WouldReject);
+        event.class = Some(Class::Denied);
+        event.reason = Some(reason);
+        event.direction = Some("client");
+        (event.sentence, event.policies) = (sentence, policies);
+        self.record(event);
     }
 
     fn tell_lost(&self, sentence: &str) {
@@ -170,8 +284,8 @@ impl Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        let shadow = self.shadow.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let Some(mut shadow) = shadow.take() else { return };
+        let looking = self.looking.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let Looking::Open(shadow) = looking else { return };
         let mut told = Vec::new();
         shadow.close(&mut told);
         self.tell(told);
@@ -198,6 +312,19 @@ struct Copied {
     share: Share,
 }
 
+impl Looking {
+    /// What looks at the connection, if anything does any more; it begins with the first copy.
+    fn shadow(&mut self, now: Now) -> Result<Option<&mut Shadow>, Denial> {
+        if let Self::Arrived(arrived) = self {
+            *self = Self::Open(Box::new(arrived.open(now)?));
+        }
+        Ok(match self {
+            Self::Open(shadow) => Some(shadow),
+            Self::Arrived(_) | Self::Over => None,
+        })
+    }
+}
+
 enum What {
     Said { side: Side, bytes: Vec<u8>, secret: bool },
     Ended { side: Side, clean: bool },
@@ -208,24 +335,33 @@ impl Copied {
         let of = &self.share.of;
         let now = Now { instant: Instant::now(), unix_ms: super::live::unix_ms() };
         let policy = of.policy.as_deref();
-        let mut slot = lock(&of.shadow);
-        let Some(shadow) = slot.as_mut() else { return };
+        let mut looking = lock(&of.looking);
         let mut told = Vec::new();
-        let looked = catch_unwind(AssertUnwindSafe(|| match &self.what {
-            What::Said { side, bytes, .. } => shadow.receive(*side, bytes, policy, now, &mut told),
-            What::Ended { side, clean } => shadow.end(*side, *clean, policy, now, &mut told),
+        let looked = catch_unwind(AssertUnwindSafe(|| {
+            let Some(shadow) = looking.shadow(now)? else { return Ok(true) };
+            match &self.what {
+                What::Said { side, bytes, .. } => {
+                    shadow.receive(*side, bytes, policy, now, &mut told);
+                }
+                What::Ended { side, clean } => {
+                    shadow.end(*side, *clean, policy, now, &mut told);
+                }
+            }
+            Ok(shadow.is_over())
         }));
-        let over = looked.is_err() || shadow.is_over();
-        if looked.is_err() {
-            *slot = None;
+        let over = !matches!(looked, Ok(Ok(false)));
+        if !matches!(looked, Ok(Ok(_))) {
+            *looking = Looking::Over;
         }
-        drop(slot);
+        drop(looking);
         of.tell(told);
         if over {
             of.over.store(true, Ordering::Relaxed);
         }
-        if looked.is_err() {
-            of.tell_lost("the judge met a fault of its own");
+        match looked {
+            Ok(Ok(_)) => {}
+            Ok(Err(denial)) => of.tell_denied(denial),
+            Err(_) => of.tell_lost("the judge met a fault of its own"),
         }
     }
 }

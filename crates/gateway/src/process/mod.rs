@@ -352,6 +352,7 @@ fn service_plan(service: Service, policy: Arc<Policy>, shown: Shown) -> ServiceP
         listen: service.listen,
         upstream: service.upstream,
         inspection: service.inspection,
+        beside: service.beside,
         policy,
         record_cleared: service.audit_all,
         limits: service.limits,

@@ -183,6 +183,7 @@ mod tests {
             contract: None,
             recorded: false,
             shadow: false,
+            beside: None,
             uninspected: None,
             counts: Counts { refused: [(reason, count)].into(), ..Counts::default() },
         };

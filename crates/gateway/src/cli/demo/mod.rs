@@ -139,6 +139,7 @@ async fn gateway(folder: &Folder, plain: SocketAddr) -> Result<Process, Failure>
         listen: loopback(),
         upstream: Upstream::Tcp(plain),
         inspection: Inspection::Contract(contract),
+        beside: None,
         allow: Vec::new(),
         policies: vec![policy],
         limits: limits.clone(),

@@ -4,9 +4,11 @@ use super::{Reading, VALUE, foreign, values};
 use crate::config::{IdentitySource, contract, read};
 use crate::gateway::Inspection;
 use segwan::TlsFloor;
+use segwan_core::contract::Contract;
 use segwan_core::document::{Placed, Table};
 use segwan_core::finding::Finding;
 use segwan_core::identity::{Identity, IdentityError};
+use std::sync::Arc;
 
 /// The table's name is the name in logs, metrics and certificates, so it has their grammar.
 pub(super) fn name(table: &Table<'_, '_>, name: &str, reading: &Reading<'_>) -> Option<String> {
@@ -31,17 +33,27 @@ pub(super) fn inspection(table: &Table<'_, '_>, reading: &Reading<'_>) -> Option
     if text.value == "raw" {
         return Some(Inspection::Raw);
     }
+    let hint = "`contract = \"raw\"` looks at nothing";
+    contract_of(table, &text, hint, reading).map(Inspection::by)
+}
+
+/// The contract that a file holds; `hint` says what else may be meant.
+pub(super) fn contract_of(
+    table: &Table<'_, '_>,
+    text: &Placed<&str>,
+    hint: &str,
+    reading: &Reading<'_>,
+) -> Option<Arc<Contract>> {
     let path = reading.path(text.value);
     let source = match read::text(&path) {
         Ok(source) => source,
         Err(why) => {
-            let hint = "`contract = \"raw\"` looks at nothing";
-            table.error_with_hint("C12", text.span, why, hint);
+            table.error_with_hint("C12", text.span.clone(), why, hint);
             return None;
         }
     };
     let (contract, findings) = match contract::load_text(&path, &source) {
-        Ok((contract, warnings)) => (Some(Inspection::by(contract)), warnings),
+        Ok((contract, warnings)) => (Some(contract), warnings),
         Err(findings) => (None, findings),
     };
     reading.elsewhere.borrow_mut().extend(findings);

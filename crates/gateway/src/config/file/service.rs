@@ -1,6 +1,6 @@
 //! `[service.NAME]` as written.
 
-use super::{Reading, VALUE, half, limits, listeners, values};
+use super::{Reading, VALUE, half, limits, listeners, slot, values};
 use crate::capture::Capture;
 use crate::config::{Service, policy, read};
 use crate::gateway::{Inspection, Upstream};
@@ -24,7 +24,7 @@ pub(super) fn service(table: &Table<'_, '_>, name: &str, reading: &Reading<'_>) 
     let upstream = upstream(table, listen.as_ref());
     let inspection = half::inspection(table, reading);
     let inspection = recorded(table, inspection);
-    refuse_slot(table);
+    let slot = slot::slot(table, reading);
     let allow = allow(table, reading);
     let policies = policies(table, reading);
     if !table.has("allow") && !table.has("policy")
@@ -44,6 +44,7 @@ pub(super) fn service(table: &Table<'_, '_>, name: &str, reading: &Reading<'_>) 
         listen: listen?.value,
         upstream: upstream?,
         inspection: inspection?,
+        beside: None,
         allow: allow?,
         policies: policies?,
         limits,
@@ -61,7 +62,11 @@ pub(super) fn service(table: &Table<'_, '_>, name: &str, reading: &Reading<'_>) 
         Err(findings) => findings,
     };
     half::replaced(table, &files, findings, reading);
-    Some(service)
+    let beside = match slot? {
+        Some(slot) => Some(slot.tried(table, &service, reading)?),
+        None => None,
+    };
+    Some(Service { beside, ..service })
 }
 
 /// `record = "frames"`: what passes is recorded, where nothing is inspected.
@@ -88,15 +93,6 @@ fn recorded(table: &Table<'_, '_>, inspection: Option<Inspection>) -> Option<Ins
             }
             Some(inspection)
         }
-    }
-}
-
-/// The slot for a second contract beside one that is enforced is not there yet.
-fn refuse_slot(table: &Table<'_, '_>) {
-    if table.has("shadow") {
-        let message = format!("key `shadow` of `{}` is not in this build yet", table.name());
-        let hint = "a contract file with `mode = \"shadow\"` is tried in the place of `raw`";
-        table.error_with_hint(VALUE, table.key_span("shadow"), message, hint);
     }
 }
 
@@ -143,14 +139,14 @@ fn upstream(table: &Table<'_, '_>, listen: Option<&Placed<SocketAddr>>) -> Optio
     Some(upstream)
 }
 
-fn allow(table: &Table<'_, '_>, reading: &Reading<'_>) -> Option<Vec<Identity>> {
+pub(super) fn allow(table: &Table<'_, '_>, reading: &Reading<'_>) -> Option<Vec<Identity>> {
     let Some(texts) = table.texts("allow") else {
         return (!table.has("allow")).then(Vec::new);
     };
     half::identities(table, &texts, "C3", reading)
 }
 
-fn policies(table: &Table<'_, '_>, reading: &Reading<'_>) -> Option<Vec<PolicySource>> {
+pub(super) fn policies(table: &Table<'_, '_>, reading: &Reading<'_>) -> Option<Vec<PolicySource>> {
     if !table.has("policy") {
         return Some(Vec::new());
     }

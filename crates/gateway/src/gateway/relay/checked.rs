@@ -4,7 +4,7 @@
 use super::{Leave, Outcome, Relay};
 use crate::gateway::live::unix_ms;
 use segwan::tls::buffers::Space;
-use segwan_core::audit::Totals;
+use segwan_core::audit::{EventKind, Totals};
 use segwan_core::contract::Side;
 use segwan_core::now::Now;
 use segwan_core::policy::Policy;
@@ -100,6 +100,9 @@ impl Relay<'_> {
         out: &mut Outbox,
     ) -> Result<(), Outcome> {
         for mut event in out.events.drain(..) {
+            if let (EventKind::Rejected, Some(tap)) = (event.event, &mut self.tap) {
+                tap.refused();
+            }
             self.account.fill(&mut event);
             self.account.record(event);
         }

@@ -36,7 +36,7 @@ pub(super) struct Relay<'a> {
     client: End,
     server: End,
     passage: Passage,
-    /// Takes copies of what passes, where a contract is tried and nothing is inspected.
+    /// Takes copies of what is said, where a contract is tried.
     tap: Option<Box<Tap>>,
     limits: &'a Limits,
     live: &'a Live,
@@ -129,7 +129,7 @@ impl<'a> Relay<'a> {
         }
     }
 
-    /// Also hands copies of what passes to a contract that is tried.
+    /// Also hands copies of what is said to a contract that is tried.
     pub(super) fn tapped(self, tap: Box<Tap>) -> Self {
         Self { tap: Some(tap), ..self }
     }
@@ -316,10 +316,11 @@ impl<'a> Relay<'a> {
     }
 
     fn has_secrets(&self, side: Side) -> bool {
-        match &self.passage {
-            Passage::Raw(_) => self.tap.as_ref().is_some_and(|tap| tap.has_secrets(side)),
+        let checked = match &self.passage {
+            Passage::Raw(_) => false,
             Passage::Checked(checked) => checked.has_secrets(side),
-        }
+        };
+        checked || self.tap.as_ref().is_some_and(|tap| tap.has_secrets(side))
     }
 
     /// Bytes of one side go to the other: as they are, or as far as the session clears them.
@@ -334,6 +335,10 @@ impl<'a> Relay<'a> {
         self.active = Instant::now();
         self.check_trust()?;
         let Passage::Raw(Raw { totals, tape }) = &mut self.passage else {
+            // Before the judgement: a refusal ends what the tap may look at, and is part of it.
+            if let Some(tap) = &mut self.tap {
+                tap.said(side, said);
+            }
             return self.judge(cx, sealed, |checked, now, out| {
                 checked.receive(side, said, now, out);
             });
