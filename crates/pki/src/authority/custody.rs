@@ -23,6 +23,7 @@ use crate::revocation::{Crl, RevocationReason};
 use crate::store::{IssuingState, StoredCrl};
 use crate::x509;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// In how long everybody renews after an issuing key was distrusted, milliseconds; who stands on it
 /// does not wait for that.
@@ -256,9 +257,18 @@ impl Authority {
         let (Some(key), None) = (named.next(), named.next()) else {
             return Err(refused(format!("`{id}` names no issuing key, or not only one")));
         };
+        let own = self.root();
+        let ready = |spare: &&Arc<IssuingKey>| {
+            spare.id != key.id && spare.not_after * 1000 - now_ms >= SHORTEST
+        };
+        // Under the root that signs. The one that is to come is believed already by whoever has the
+        // bundle; the one that goes would take with it what it signs.
+        let is_prepared = self.is_prepared().await?;
         let spare = keys
             .in_state(IssuingState::Spare)
-            .find(|spare| spare.id != key.id && spare.not_after * 1000 - now_ms >= SHORTEST);
+            .filter(ready)
+            .find(|spare| spare.root == own)
+            .or_else(|| keys.in_state(IssuingState::Spare).filter(ready).find(|_| is_prepared));
         let certificates = self.0.store.live_of(&key.id, now_ms).await?;
         let mut states = vec![(key.id.clone(), IssuingState::Distrusted)];
         let successor = match (key.state, spare) {

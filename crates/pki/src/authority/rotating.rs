@@ -319,8 +319,8 @@ impl Authority {
             (Step::Steady, _) => return Err(refused("no new root was prepared")),
             (Step::Prepared, Some(waits)) => return Err(refused(waits)),
             (Step::Prepared, None) => self.under_the_new_root(&mut roots)?,
-            // The new root stands first already, and what is under it signs.
-            (Step::Active | Step::Tainted, _) => Vec::new(),
+            // The new root stands first already, and what is under it signs, unless its key was lost.
+            (Step::Active | Step::Tainted, _) => self.signing_under(&self.root())?,
         };
         let mut change = if grace_ms > 0 {
             roots.until_ms = Some(now_ms.saturating_add(grace_ms));
@@ -372,15 +372,20 @@ impl Authority {
         &self,
         roots: &mut Roots,
     ) -> Result<Vec<(String, IssuingState)>, AuthorityError> {
-        let keys = self.keys();
-        let incoming = keys.roots.last().cloned().unwrap_or_default();
         roots.roots.reverse();
+        let incoming = self.keys().roots.last().cloned().unwrap_or_default();
+        self.signing_under(&incoming)
+    }
+
+    /// What becomes of which issuing key where none but one under this root may sign.
+    fn signing_under(&self, root: &[u8]) -> Result<Vec<(String, IssuingState)>, AuthorityError> {
+        let keys = self.keys();
         let active = keys.active()?;
         // An Authority whose certificate had ended signs under the new root already.
-        if active.root == incoming {
+        if active.root == root {
             return Ok(Vec::new());
         }
-        let spare = keys.in_state(IssuingState::Spare).find(|key| key.root == incoming);
+        let spare = keys.in_state(IssuingState::Spare).find(|key| key.root == root);
         let spare = spare.ok_or_else(|| refused("no issuing certificate is under the new root"))?;
         Ok(vec![
             (active.id.clone(), IssuingState::Retiring),
@@ -410,7 +415,11 @@ impl Authority {
         let falls =
             |key: &&Arc<IssuingKey>| key.root != own && key.state != IssuingState::Distrusted;
         let fallen = keys.issuing.iter().filter(falls);
-        let states = fallen.map(|key| (key.id.clone(), IssuingState::Distrusted)).collect();
+        let mut states: Vec<_> =
+            fallen.map(|key| (key.id.clone(), IssuingState::Distrusted)).collect();
+        // One of the old root may sign again since, where the new one's key was lost.
+        let successor = self.signing_under(&own)?.into_iter();
+        states.extend(successor.filter(|(_, state)| *state == IssuingState::Active));
         Ok(Change { states, ..stepped(roots, Step::Steady, without, now_ms) })
     }
 
@@ -448,6 +457,11 @@ impl Authority {
         Ok(roots.distrusted.iter().any(|(key, _)| *key == spki)
             || distrusted.any(|key| key.spki_hex() == spki)
             || former.any(|root| root.public_key == public_key))
+    }
+
+    /// Whether a new root is believed that signs nothing yet.
+    pub(super) async fn is_prepared(&self) -> Result<bool, AuthorityError> {
+        Ok(self.roots().await?.step == Step::Prepared)
     }
 
     async fn roots(&self) -> Result<Roots, AuthorityError> {

@@ -89,3 +89,43 @@ async fn a_bundle_is_not_made_of_keys_that_are_being_changed() {
     let (_, body) = world.authority.0.store.bundle().await.unwrap().unwrap();
     assert!(body.contains("ca.example:7440"), "{body}");
 }
+
+// PKI-49: whatever became of the new root's issuing keys meanwhile, somebody signs afterwards.
+#[tokio::test]
+async fn an_expulsion_leaves_a_key_that_signs() {
+    for grace_ms in [0, HOUR] {
+        for steps in [&[][..], &[Step::Active][..], &[Step::Active, Step::Tainted][..]] {
+            let (world, new) = prepared().await;
+            issuing_under(&world, &new, NOW + 1).await;
+            for to in steps {
+                assert!(matches!(step(&world, *to, NOW).await, Stepped::Done(_)), "{to:?}");
+            }
+            let authority = &world.authority;
+            let own = authority.root();
+            let active = authority.keys().active().unwrap().id.clone();
+            authority.distrust_issuing(&active, NOW).await.unwrap();
+            // Nobody signs before the step at which everybody believes its root.
+            assert_eq!(authority.keys().active().unwrap().root, own, "{steps:?}");
+            authority.expel_root(grace_ms, EXPULSION_WINDOW, NOW).await.unwrap();
+            authority.maintain(NOW + 2 * HOUR).await.unwrap();
+            let issued = authority.issue_local("orders", &csr(), NOW + 2 * HOUR).await;
+            assert!(issued.is_ok(), "{steps:?}: {issued:?}");
+        }
+    }
+}
+
+// PKI-49: where nothing under the new root could sign any more, the key in force stays.
+#[tokio::test]
+async fn an_expulsion_does_not_take_the_last_key_that_signs() {
+    let (world, new) = prepared().await;
+    assert!(matches!(step(&world, Step::Active, NOW).await, Stepped::Done(_)));
+    let authority = &world.authority;
+    let active = authority.keys().active().unwrap().id.clone();
+    let refused = authority.distrust_issuing(&active, NOW).await.unwrap_err();
+    assert!(refused.to_string().contains("there is no spare to take over"), "{refused}");
+    assert_eq!(authority.keys().active().unwrap().id, active);
+    issuing_under(&world, &new, NOW).await;
+    authority.distrust_issuing(&active, NOW).await.unwrap();
+    authority.expel_root(0, EXPULSION_WINDOW, NOW).await.unwrap();
+    authority.issue_local("orders", &csr(), NOW).await.unwrap();
+}
