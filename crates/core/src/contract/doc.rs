@@ -41,6 +41,9 @@ impl Contract {
         let who = side.as_str();
         let direction = self.direction(side);
         let _ = writeln!(text, "## What the {who} may say\n\n{}\n", read_as(direction));
+        if direction.frame.uninspected().is_some() {
+            return;
+        }
         let _ = writeln!(
             text,
             "| message | when | fields | {} |\n|---|---|---|---|",
@@ -125,6 +128,9 @@ impl Contract {
 
     fn answers(&self, text: &mut String) {
         let paired = match &self.pairing {
+            _ if self.server.frame.uninspected().is_some() => {
+                "Replies are not told from anything else that the server says.".to_owned()
+            }
             Pairing::Order => "Replies come in the order of the requests.".to_owned(),
             Pairing::Key(key) => format!("A reply has the `{key}` of its request."),
             Pairing::None => "There are no replies.".to_owned(),
@@ -154,6 +160,9 @@ impl Contract {
             ("message of the client", format!("{} bytes", wire.message)),
             ("message of the server", format!("{} bytes", limits.server_message)),
         ];
+        let sides = [&self.client, &self.server].into_iter();
+        let mut inspected = sides.map(|direction| direction.frame.uninspected().is_none());
+        rows.retain(|_| inspected.next().unwrap_or(true));
         let json = |direction: &Direction| matches!(direction.decode, DecodeRule::Json(_));
         if json(&self.client) || json(&self.server) {
             rows.push(("objects and lists within each other", wire.depth.to_string()));

@@ -75,6 +75,12 @@ fn raw(table: &Table<'_, '_>) -> Option<FrameRule> {
         table.error("K-14", reason.span, "the reason has 10 to 300 characters");
         return None;
     }
+    // It is shown at a terminal, in a table and in the record.
+    if reason.value.trim() != reason.value || reason.value.chars().any(char::is_control) {
+        let text = "the reason is one line, without control characters or space around it";
+        table.error("K-14", reason.span, text);
+        return None;
+    }
     Some(FrameRule::Raw(reason.value.into()))
 }
 

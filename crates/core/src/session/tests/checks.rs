@@ -272,7 +272,12 @@ fn one_direction_may_pass_uninspected_for_a_reason_and_the_other_is_still_judged
         told,
         "what the server says is not inspected: the printer's own status pages are binary"
     );
-    assert!(printer.document().contains("**Not inspected**, whatever is said: the printer's own"));
+    let document = printer.document();
+    let server = document.split("## What the server may say").nth(1).unwrap();
+    let server = server.split("\n## ").next().unwrap();
+    assert!(server.contains("**Not inspected**, whatever is said: the printer's own"), "{server}");
+    assert!(!server.contains("refused") && !document.contains("message of the server"));
+    assert!(!document.contains("in the order"), "{document}");
     let mut pair = Pair::open(PRINTER);
     pair.server(b"\x00\xffready").client(b"page 7\npa").server(b"\nTraceback").client(b"ge 0\n");
     assert_eq!(
@@ -302,6 +307,12 @@ fn what_is_not_inspected_has_a_reason_and_nothing_else() {
     let reason = ", danger_uninspected = \"the printer's own status pages are binary\"";
     refused(PRINTER, reason, "", "error[K-14]: `[server.frame]` has no `danger_uninspected`");
     refused(PRINTER, reason, ", danger_uninspected = \"because\"", "error[K-14]");
+    for other in
+        ["          ", " a stream of scans", "a stream\\nof scans", "a stream \\u001b[8m of scans"]
+    {
+        let other = format!(", danger_uninspected = \"{other}\"");
+        refused(PRINTER, reason, &other, "error[K-14]: the reason is one line");
+    }
     let more = "[server]\ndecode = { kind = \"json\" }";
     refused(PRINTER, "[server]", more, "error[K-14]: nothing is known of what passes uninspected");
     refused(PRINTER, "expects = \"none\"", "", "error[K-22]");
