@@ -50,6 +50,8 @@ pub(crate) struct RotationAnswer {
     pub(crate) certificates: Vec<String>,
     /// Who the next step waits for.
     pub(crate) missing: Vec<Waited>,
+    /// Issuing certificates under the new root.
+    pub(crate) issuing: usize,
     /// What else it waits for.
     pub(crate) waits: Option<String>,
     /// Who was not heard of for so long that nothing waits for them.
@@ -115,6 +117,7 @@ fn told(authority: &Authority, rotation: Rotation, done: bool) -> RotationAnswer
             .map(|root| chain_text(std::slice::from_ref(root)))
             .collect(),
         missing: waited(rotation.missing),
+        issuing: rotation.issuing,
         waits: rotation.waits,
         stale: waited(rotation.stale),
         done,

@@ -130,6 +130,8 @@ pub struct Rotation {
     pub roots: Vec<Vec<u8>>,
     /// Agents that the next step waits for.
     pub missing: Vec<AgentRow>,
+    /// Issuing certificates that sign under the new root, or will.
+    pub issuing: usize,
     /// What else it waits for, in a sentence.
     pub waits: Option<String>,
     /// Agents that were not heard of for so long that nothing waits for them.
@@ -181,7 +183,8 @@ impl Authority {
         let takes_over = |key: &Arc<IssuingKey>| {
             key.root == incoming && matches!(key.state, IssuingState::Spare | IssuingState::Active)
         };
-        if roots.step == Step::Prepared && !keys.issuing.iter().any(takes_over) {
+        let issuing = keys.issuing.iter().filter(|key| takes_over(key)).count();
+        if roots.step == Step::Prepared && issuing == 0 {
             waits = Some("there is no issuing certificate under the new root".to_owned());
         }
         if roots.step == Step::Active && !self.is_under(AUTHORITY_NAME, &newest).await? {
@@ -189,7 +192,8 @@ impl Authority {
                 Some("the Authority's own certificate is not under the new root yet".to_owned());
         }
         let (step, since_ms) = (roots.step, roots.since_ms);
-        Ok(Rotation { step, since_ms, roots: keys.roots.clone(), missing, waits, stale })
+        let roots = keys.roots.clone();
+        Ok(Rotation { step, since_ms, roots, missing, issuing, waits, stale })
     }
 
     /// Takes a new root beside the present one: it is believed from now on, and signs nothing yet.

@@ -163,7 +163,16 @@ fn made(step: &StepArgs, state: &Path, domain: &str) -> Result<Root, Failure> {
     let to = medium(step, state)?;
     let passphrase = step.passphrase.for_sealing("the new root's key")?;
     let new = Root::generate(domain, now_ms())?;
-    new.export(&to, &passphrase)?;
+    new.export(&to, &passphrase).map_err(|error| {
+        let failure = Failure::from(error);
+        match to.join("root.key.pem").exists() {
+            true => failure.hint(
+                "a command that broke off may have left it, or it is the key of another root: \
+                 `--root-key-out` names a directory without one",
+            ),
+            false => failure,
+        }
+    })?;
     Ok(new)
 }
 
@@ -199,13 +208,14 @@ fn prepare_root(step: &StepArgs, state: &Path, global: &Global) -> Result<Exit, 
             ask(state, PREPARE, question, prepare)?;
             new
         }
-        ("prepared", Some(_)) => begun(step, state, &at)?,
+        ("prepared", _) if at.issuing < ISSUING => begun(step, state, &at)?,
         (under_way, _) => {
             return Err(Failure::refused(format!("a rotation is under way: {under_way}"))
                 .hint("`segwan ca rotate status` shows what it waits for"));
         }
     };
-    issuing_under(&new, state)?;
+    let there = if at.step == "steady" { 0 } else { at.issuing };
+    issuing_under(&new, state, ISSUING.saturating_sub(there))?;
     global.report.line(format_args!(
         "the new root is believed beside the present one, which still signs; its key is in {} and \
          was never on this host",
@@ -217,9 +227,11 @@ fn prepare_root(step: &StepArgs, state: &Path, global: &Global) -> Result<Exit, 
     Ok(Exit::Done)
 }
 
-/// One issuing certificate under the new root to sign, and one to spare.
-fn issuing_under(new: &Root, state: &Path) -> Result<(), Failure> {
-    for _ in 0..2 {
+/// Issuing certificates under the new root: one to sign, and one to spare.
+const ISSUING: usize = 2;
+
+fn issuing_under(new: &Root, state: &Path, missing: usize) -> Result<(), Failure> {
+    for _ in 0..missing {
         renew(state, new, &Permitted::default())?;
     }
     Ok(())
@@ -277,9 +289,9 @@ fn expel_root(step: &StepArgs, state: &Path, global: &Global) -> Result<Exit, Fa
         ("steady", _) => {
             let new = made(step, state, &at.trust_domain)?;
             ask(state, PREPARE, NewRoot { root: hex(new.certificate()), cross: None }, prepare)?;
-            issuing_under(&new, state)?;
+            issuing_under(&new, state, ISSUING)?;
         }
-        ("prepared", Some(_)) => issuing_under(&begun(step, state, &at)?, state)?,
+        ("prepared", Some(_)) => issuing_under(&begun(step, state, &at)?, state, ISSUING)?,
         (under_way, _) => {
             let new = if under_way == "prepared" { at.roots.last() } else { at.roots.first() };
             report.line(format_args!(

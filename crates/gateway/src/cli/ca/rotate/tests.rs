@@ -60,6 +60,39 @@ fn a_command_that_broke_off_is_ended_by_saying_it_again() {
     }
 }
 
+// PKI-48: a kill between the two leaves no Authority without a spare.
+#[test]
+fn a_command_that_broke_off_before_the_spare_is_ended_by_saying_it_again() {
+    let place = Place::new();
+    place.begun();
+    let words = Passphrase::new("correct horse battery".to_owned()).unwrap();
+    let at = place.at();
+    let certificate = certificates(at.certificates.last().unwrap()).unwrap().remove(0);
+    let key = place.medium.join("root.key.pem");
+    let new = Root::open(&key, Some(&words), &certificate).unwrap();
+    issuing_under(&new, &place.state, 1).unwrap();
+    assert_eq!((place.at().issuing, place.at().waits), (1, None));
+    assert_eq!(place.rotate("--prepare"), Ok(Exit::Done));
+    assert_eq!(place.at().issuing, ISSUING);
+    assert!(place.rotate("--prepare").is_err());
+    assert_eq!(place.at().issuing, ISSUING);
+}
+
+#[test]
+fn a_medium_with_a_key_keeps_it_and_another_is_asked_for() {
+    for step in ["--prepare", "--compromised"] {
+        let place = Place::new();
+        let key = place.medium.join("root.key.pem");
+        std::fs::write(&key, "somebody's").unwrap();
+        let refused = place.rotate(step).unwrap_err();
+        let (sentence, hint) = refused.sentence().unwrap();
+        assert!(sentence.ends_with("exists already"), "{sentence}");
+        assert!(hint.unwrap().contains("a directory without one"), "{hint:?}");
+        assert_eq!(std::fs::read_to_string(&key).unwrap(), "somebody's");
+        assert_eq!(place.at().step, "steady");
+    }
+}
+
 #[test]
 fn a_command_that_broke_off_is_not_ended_with_another_medium() {
     let place = Place::new();
