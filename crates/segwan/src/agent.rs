@@ -289,7 +289,9 @@ impl Agent {
             let mut contact = lock(&self.contact);
             (contact.last_ms, contact.heard_ms) = (Some(now), Some(now));
             self.trust.shut(None);
-            let old = contact.noted_ms.is_none_or(|noted| !(0..NOTES).contains(&(now - noted)));
+            // Whoever asked a little before another one did may be answered after it.
+            let near = |noted: i64| (-NOTES..NOTES).contains(&(now - noted));
+            let old = !contact.noted_ms.is_some_and(near);
             if old {
                 contact.noted_ms = Some(now);
             }

@@ -511,6 +511,9 @@ async fn a_restart_gives_a_silent_authority_no_other_hour() {
     agent.heard(began + 10 * minute);
     agent.heard(began + 10 * minute + 1);
     assert_eq!(trust.heard_ms(), Some(began + 10 * minute));
+    // Nor again for an answer that came after a later one's; two at once would be in each other's way.
+    agent.heard(began + 10 * minute - 1);
+    assert_eq!(trust.heard_ms(), Some(began + 10 * minute));
     drop(agent);
 
     // Restarts of somebody who reaches nobody.
