@@ -201,7 +201,8 @@ impl Authority {
     /// new token, as after a compromise.
     ///
     /// # Errors
-    /// If a rotation is under way, or one of the certificates breaks a rule.
+    /// If a rotation is under way in which something was signed under the new root, or one of the
+    /// certificates breaks a rule.
     pub async fn prepare_root(
         &self,
         new: &[u8],
@@ -210,7 +211,11 @@ impl Authority {
     ) -> Result<Rotation, AuthorityError> {
         let granting = self.0.granting.lock().await;
         let mut roots = self.roots().await?;
-        if roots.step != Step::Steady {
+        let begun = self.rotation(now_ms).await?;
+        // A root whose key was lost before anything was signed under it is given up for another:
+        // there would be no way out of the rotation, not even for a stolen key.
+        let gives_up = begun.step == Step::Prepared && begun.issuing == 0;
+        if roots.step != Step::Steady && !gives_up {
             return Err(refused(format!("a rotation is under way: {}", roots.step.as_str())));
         }
         let present = self.root();
@@ -244,7 +249,10 @@ impl Authority {
         roots.roots = vec![api::text(&present), api::text(new)];
         // What joins a root of earlier is of no use to anybody who slept through two rotations.
         roots.cross = cross.map(api::text).into_iter().collect();
-        let change = stepped(roots, Step::Prepared, &[], now_ms);
+        let mut change = stepped(roots, Step::Prepared, &[], now_ms);
+        if gives_up {
+            change.entries.push(Entry { detail: "given up", ..Entry::new("rotation", now_ms, "") });
+        }
         self.change(change, &granting, now_ms).await?;
         self.rotation(now_ms).await
     }

@@ -176,17 +176,20 @@ fn made(step: &StepArgs, state: &Path, domain: &str) -> Result<Root, Failure> {
     Ok(new)
 }
 
-/// The new root of a command that broke off before anything could sign under it, from the medium
-/// that its key was written to.
-fn begun(step: &StepArgs, state: &Path, at: &RotationAnswer) -> Result<Root, Failure> {
+/// The new root of a command that broke off, from the medium that its key was written to; none if
+/// it is not there.
+fn begun(step: &StepArgs, state: &Path, at: &RotationAnswer) -> Result<Option<Root>, Failure> {
     let key = medium(step, state)?.join("root.key.pem");
     if !key.exists() {
         let root = at.roots.last().map_or("", String::as_str);
         let why =
             format!("`{}` is not there; a rotation to sha256:{root} was begun", key.display());
-        return Err(Failure::refused(why).hint(
-            "`--root-key-out` names the directory that the command before wrote the key to",
-        ));
+        return match at.issuing {
+            0 => Ok(None),
+            _ => Err(Failure::refused(why).hint(
+                "`--root-key-out` names the directory that the command before wrote the key to",
+            )),
+        };
     }
     let pem = at.certificates.last().map_or("", String::as_str);
     let certificate = certificates(pem)?.into_iter().next().unwrap_or_default();
@@ -194,27 +197,57 @@ fn begun(step: &StepArgs, state: &Path, at: &RotationAnswer) -> Result<Root, Fai
         true => Some(step.passphrase.for_opening(&key.display().to_string())?),
         false => None,
     };
-    Ok(Root::open(&key, passphrase.as_ref(), &certificate)?)
+    Ok(Some(Root::open(&key, passphrase.as_ref(), &certificate)?))
+}
+
+/// The new root beside the present one: that of a command which broke off, or one that is made now.
+/// One whose key is nowhere, and under which nothing was signed, is given up for another.
+fn incoming(
+    step: &StepArgs,
+    state: &Path,
+    at: &RotationAnswer,
+    cross: impl FnOnce(&Root) -> Result<Option<String>, Failure>,
+    global: &Global,
+) -> Result<Root, Failure> {
+    if at.step == "prepared" {
+        if let Some(root) = begun(step, state, at)? {
+            return Ok(root);
+        }
+        global.report.line(format_args!(
+            "a rotation to sha256:{} was begun, and its key is not there; it is given up for another",
+            at.roots.last().map_or("", String::as_str)
+        ));
+    }
+    let new = made(step, state, &at.trust_domain)?;
+    let question = NewRoot { root: hex(new.certificate()), cross: cross(&new)? };
+    ask(state, PREPARE, question, prepare)?;
+    Ok(new)
 }
 
 fn prepare_root(step: &StepArgs, state: &Path, global: &Global) -> Result<Exit, Failure> {
     let at = ask(state, ROTATION, Nothing {}, rotation)?;
-    let new = match (at.step.as_str(), &at.waits) {
-        ("steady", _) => {
-            let present = step.root.open(state, &root::certificate(state)?)?;
-            let new = made(step, state, &at.trust_domain)?;
-            let cross = Some(hex(&present.cross_sign(new.certificate(), now_ms())?));
-            let question = NewRoot { root: hex(new.certificate()), cross };
-            ask(state, PREPARE, question, prepare)?;
-            new
-        }
-        ("prepared", _) if at.issuing < ISSUING => begun(step, state, &at)?,
-        (under_way, _) => {
+    let begins = match at.step.as_str() {
+        "steady" => true,
+        "prepared" if at.issuing < ISSUING => false,
+        under_way => {
             return Err(Failure::refused(format!("a rotation is under way: {under_way}"))
                 .hint("`segwan ca rotate status` shows what it waits for"));
         }
     };
-    let there = if at.step == "steady" { 0 } else { at.issuing };
+    // Before anything is written: without the present root's key nothing is begun.
+    let present = match begins {
+        true => Some(step.root.open(state, &root::certificate(state)?)?),
+        false => None,
+    };
+    let cross = |new: &Root| {
+        let present = match present {
+            Some(present) => present,
+            None => step.root.open(state, &root::certificate(state)?)?,
+        };
+        Ok(Some(hex(&present.cross_sign(new.certificate(), now_ms())?)))
+    };
+    let new = incoming(step, state, &at, cross, global)?;
+    let there = if begins { 0 } else { at.issuing };
     issuing_under(&new, state, ISSUING.saturating_sub(there))?;
     global.report.line(format_args!(
         "the new root is believed beside the present one, which still signs; its key is in {} and \
@@ -286,12 +319,10 @@ fn expel_root(step: &StepArgs, state: &Path, global: &Global) -> Result<Exit, Fa
     let at = ask(state, ROTATION, Nothing {}, rotation)?;
     let report = &global.report;
     match (at.step.as_str(), &at.waits) {
-        ("steady", _) => {
-            let new = made(step, state, &at.trust_domain)?;
-            ask(state, PREPARE, NewRoot { root: hex(new.certificate()), cross: None }, prepare)?;
+        ("steady", _) | ("prepared", Some(_)) => {
+            let new = incoming(step, state, &at, |_| Ok(None), global)?;
             issuing_under(&new, state, ISSUING)?;
         }
-        ("prepared", Some(_)) => issuing_under(&begun(step, state, &at)?, state, ISSUING)?,
         (under_way, _) => {
             let new = if under_way == "prepared" { at.roots.last() } else { at.roots.first() };
             report.line(format_args!(

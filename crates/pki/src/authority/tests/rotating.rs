@@ -103,13 +103,13 @@ async fn each_step_waits_for_an_agent_that_is_silent() {
     let prepared =
         world.authority.prepare_root(new.certificate(), Some(&cross), NOW).await.unwrap();
     assert_eq!((prepared.step, prepared.roots.len()), (Step::Prepared, 2));
-    let again = world.authority.prepare_root(new.certificate(), Some(&cross), NOW).await;
-    assert!(again.unwrap_err().to_string().contains("is under way"));
     acknowledge(&world, &node, NOW).await;
     // No issuing certificate is under the new root.
     assert!(is_blocked(&step(&world, Step::Active, NOW).await));
     issuing_under(&world, &new, NOW).await;
     issuing_under(&world, &new, NOW).await;
+    let again = world.authority.prepare_root(new.certificate(), Some(&cross), NOW).await;
+    assert!(again.unwrap_err().to_string().contains("is under way"));
     // The old one still signs, also when it is due to roll over.
     let bundle = believed(&world, &[&old], NOW).await.unwrap();
     assert_eq!((bundle.roots.len(), bundle.cross.len(), bundle.issuing.len()), (2, 1, 4));
