@@ -4,11 +4,13 @@
 //! session like any other; the steps are read from what the session puts on the record. So an
 //! explanation cannot differ from what would happen.
 
+mod beside;
 mod words;
 
+pub use beside::Beside;
 pub use words::{WordsError, spoken, unspoken};
 
-use crate::gateway::{Inspection, NOT_ENFORCED};
+use crate::gateway::{Inspection, NOT_ENFORCED, Tried};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use segwan_core::audit::{Event, EventKind, shown};
@@ -36,6 +38,8 @@ pub struct Rules {
     pub service: String,
     /// What is looked at.
     pub inspection: Inspection,
+    /// What is tried beside it.
+    pub beside: Option<Tried>,
     /// Who may connect, and who may do what.
     pub policy: Arc<Policy>,
     /// Waits and numbers.
@@ -80,6 +84,9 @@ pub struct Explanation {
     pub peer_hears: Option<String>,
     /// How the connection would end after this; none: it goes on.
     pub ends: Option<String>,
+    /// What a contract that is tried beside the one in force would say; none: there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<Beside>,
 }
 
 /// One step.
@@ -194,24 +201,31 @@ pub fn explain(rules: &Rules, question: &Question, now: Now) -> Result<Explanati
         service_sees: None,
         peer_hears: None,
         ends: None,
+        beside: None,
     };
-    let permit =
-        match rules.policy.admit(supposed(identity, question.role.clone(), now), facts, now) {
-            Ok(permit) => permit,
-            Err(denial) => {
-                told.decide(REFUSED, Some(denial.reason), &denial.sentence);
-                told.steps.push(Step {
-                    reason: Some(denial.reason.as_str().to_owned()),
-                    policies: denial.policies,
-                    ..Step::new("connect", false, denial.sentence)
-                });
-                told.ends = Some("after a finished handshake, without a byte".to_owned());
-                return Ok(told);
-            }
-        };
+    let peer = supposed(identity, question.role.clone(), now);
+    let permit = match rules.policy.admit(peer.clone(), facts.clone(), now) {
+        Ok(permit) => permit,
+        Err(denial) => {
+            told.decide(REFUSED, Some(denial.reason), &denial.sentence);
+            told.steps.push(Step {
+                reason: Some(denial.reason.as_str().to_owned()),
+                policies: denial.policies,
+                ..Step::new("connect", false, denial.sentence)
+            });
+            told.ends = Some("after a finished handshake, without a byte".to_owned());
+            return Ok(told);
+        }
+    };
     let policies: Vec<String> = permit.policies().iter().map(ToString::to_string).collect();
     let sentence = format!("permitted by {}", listed(&policies));
     told.steps.push(Step { policies, ..Step::new("connect", true, sentence) });
+    told.beside = rules.beside.as_ref().map(|tried| {
+        let of = rules.inspection.contract();
+        let hidden = of.is_some_and(|contract| contract.has_secrets(Side::Client));
+        let said = (message.as_deref(), hidden);
+        Beside::of(tried, (peer, facts), said, &rules.limits, now)
+    });
     match (&rules.inspection, message) {
         (Inspection::Raw | Inspection::Recorded(_), message) => {
             let sentence = "nothing is inspected: all bytes pass as they are, in both directions";

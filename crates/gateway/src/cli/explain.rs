@@ -9,7 +9,7 @@ use crate::admin::client;
 use crate::config::Config;
 use crate::config::contract::load_contract;
 use crate::explain::{Explanation, LONGEST, Question, Rules, Step, explain, find, unspoken};
-use crate::gateway::Inspection;
+use crate::gateway::{Inspection, NOT_ENFORCED};
 use segwan_core::finding::Finding;
 use segwan_core::identity::{Identity, IdentityError, TrustDomain};
 use segwan_core::limits::Limits;
@@ -163,7 +163,8 @@ impl Args {
             for service in config.services {
                 let (name, inspection) = (service.name, service.inspection);
                 let policy = compile(&name, &inspection, &service.allow, &service.policies)?;
-                rules.push(Rules { service: name, inspection, policy, limits: service.limits });
+                let (beside, limits) = (service.beside, service.limits);
+                rules.push(Rules { service: name, inspection, beside, policy, limits });
             }
             return Ok(Some((rules, domain)));
         }
@@ -180,7 +181,8 @@ impl Args {
         let sources: Result<Vec<_>, _> = self.policy.iter().map(|file| source(file)).collect();
         let policy = compile(&self.service, &inspection, &allow.map_err(failed)?, &sources?)?;
         let (service, limits) = (self.service.clone(), Limits::default());
-        Ok(Some((vec![Rules { service, inspection, policy, limits }], domain)))
+        let rules = Rules { service, inspection, beside: None, policy, limits };
+        Ok(Some((vec![rules], domain)))
     }
 }
 
@@ -246,6 +248,11 @@ fn show(told: &Explanation, args: &Args, global: &Global) {
         also("the peer would hear", told.peer_hears.as_deref().or(Some("nothing")));
     }
     also("the connection ends", told.ends.as_deref());
+    let beside = told.beside.as_ref().map(|one| {
+        let reason = one.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        format!("{} ({NOT_ENFORCED}): {}{reason}: {}", one.contract, one.verdict, one.sentence)
+    });
+    also("beside it", beside.as_deref());
 }
 
 fn line(step: &Step, number: Option<u64>, global: &Global) {

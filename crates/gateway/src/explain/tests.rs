@@ -19,6 +19,7 @@ fn rules(service: &str, contract: Option<&str>, allow: &[&str], policy: Option<&
     Rules {
         service: service.to_owned(),
         inspection: contract.map_or(Inspection::Raw, Inspection::Contract),
+        beside: None,
         policy: Arc::new(policy),
         limits: Limits::default(),
     }
@@ -143,6 +144,38 @@ fn where_nothing_is_inspected_the_explanation_says_so() {
     assert_eq!((told.verdict.as_str(), steps(&told).len()), ("accepted", 2));
     assert!(told.steps[1].sentence.starts_with("nothing is inspected"));
     assert_eq!(told.service_sees.as_deref(), Some("\\u{0}\\xff"));
+}
+
+// CON-28: it is told and decides nothing.
+#[test]
+fn what_a_contract_beside_would_say_is_told_behind_what_decides() {
+    let (next, _) = ADD_TEN.split_once("[[test]]").unwrap();
+    let next =
+        next.replace("add-ten/1", "add-ten/2").replace("0|-?[1-9][0-9]{0,8}", "[1-9][0-9]{0,8}");
+    assert!(next.contains("(?P<n>[1-9]"));
+    let tried = rules("sums", Some(&next), &["app"], None);
+    let contract = tried.inspection.contract().unwrap().clone();
+    let beside = Some(Tried { contract, policy: tried.policy });
+    let rules = Rules { beside, ..rules("sums", Some(ADD_TEN), &["app", "web"], None) };
+
+    let told = ask(&rules, "app", Some(b"-7\n"));
+    assert_eq!((told.verdict.as_str(), told.service_sees.as_deref()), ("accepted", Some("-7\\n")));
+    let beside = told.beside.unwrap();
+    assert_eq!((beside.contract.as_str(), beside.verdict.as_str()), ("add-ten/2", "invalid"));
+    assert_eq!(beside.reason.as_deref(), Some("grammar"));
+    assert!(beside.sentence.contains("-7"), "{}", beside.sentence);
+
+    let beside = ask(&rules, "app", Some(b"7\n")).beside.unwrap();
+    assert_eq!((beside.verdict.as_str(), beside.reason), ("accepted", None));
+    let told = ask(&rules, "web", None);
+    assert_eq!(told.verdict, "accepted");
+    let beside = told.beside.unwrap();
+    assert_eq!(
+        (beside.verdict.as_str(), beside.reason.as_deref()),
+        ("refused", Some("policy_denied"))
+    );
+    // Who is not let in is never looked at.
+    assert_eq!(ask(&rules, "nobody", Some(b"7\n")).beside, None);
 }
 
 #[test]

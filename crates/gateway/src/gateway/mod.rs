@@ -29,6 +29,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 pub use live::{Counts, LiveStatus};
+pub(crate) use shadow::HIDDEN;
 pub use shadow::Tried;
 pub use upstream::{Upstream, UpstreamError};
 

@@ -34,7 +34,7 @@ const FULL: &str = "copies wait for the judge, and no more have room";
 const REFUSED: &str = "the contract in force refused a message, so what follows is not what would \
                        have been said without it";
 /// What a verdict says where it could give away what the contract in force keeps secret.
-const HIDDEN: &str = "the contract in force has secrets here, so no more is told";
+pub(crate) const HIDDEN: &str = "the contract in force has secrets here, so no more is told";
 
 /// A contract that is tried beside what is in force, and the policy by which it would authorize.
 ///

@@ -332,6 +332,7 @@ impl Plans {
             plans.rules.push(Rules {
                 service: service.name.clone(),
                 inspection: service.inspection.clone(),
+                beside: service.beside.clone(),
                 policy: policy.clone(),
                 limits: service.limits.clone(),
             });
