@@ -16,7 +16,9 @@ mod looking;
 mod maintenance;
 mod registering;
 mod revoking;
+mod roots;
 mod rotating;
+mod rotation;
 mod serving;
 mod tokens;
 
@@ -29,7 +31,9 @@ pub use events::{Agent, Confirmation, Silent, Subscription};
 pub use maintenance::Alarm;
 pub use registering::{OnReenroll, Registration};
 pub use revoking::{Revocation, Selector};
-pub use rotating::{EXPULSION_WINDOW, ROTATION_WINDOW, Rotation, Step, Stepped};
+pub use roots::Step;
+pub use rotating::{EXPULSION_WINDOW, ROTATION_WINDOW, Stepped};
+pub use rotation::Rotation;
 pub use serving::{Admission, Known, ListState, Spread};
 
 use crate::api::TrustAnswer;

@@ -5,7 +5,7 @@
 //! will be before anything is written, and nothing that can fail follows the commit.
 
 use super::keys::Keys;
-use super::rotating::Roots;
+use super::roots::Roots;
 use super::{Authority, AuthorityError};
 use crate::api::AgentEvent;
 use crate::bundle::Bundle;

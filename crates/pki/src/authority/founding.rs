@@ -4,7 +4,7 @@
 use super::custody::{Custody, PERMITTED, RootKeyPlace, text_of};
 use super::events::Hearers;
 use super::keys::{IssuingKey, Keys, certificate};
-use super::rotating::Roots;
+use super::roots::Roots;
 use super::{Authority as Opened, AuthorityError, AuthorityOptions, Inner, revoking};
 use crate::custody::{Passphrase, Root, SPARE_DAYS, key_text, read_key};
 use crate::directory::{DirectoryError, StateDir, make_private, pem_of, sync, write_private};

@@ -1,7 +1,7 @@
 //! `Keys`: the issuing certificates of an Authority, which of them signs, and under which root.
 
 use super::AuthorityError;
-use super::rotating::Believed;
+use super::roots::Believed;
 use crate::certificate::Certificate;
 use crate::custody::{self, Passphrase};
 use crate::directory::{DirectoryError, pem_of, sync, write_private};

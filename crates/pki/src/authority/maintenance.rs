@@ -3,7 +3,7 @@
 
 use super::changing::Change;
 use super::keys::Keys;
-use super::rotating::Roots;
+use super::roots::Roots;
 use super::{Authority, AuthorityError, revoking};
 use crate::ledger::Entry;
 use crate::store::IssuingState;

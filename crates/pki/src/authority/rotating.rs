@@ -7,7 +7,8 @@
 use super::changing::Change;
 use super::custody::root_id;
 use super::keys::{IssuingKey, Keys, certificate};
-use super::maintenance::STALE_AFTER;
+use super::roots::{Roots, Step};
+use super::rotation::Rotation;
 use super::{Authority, AuthorityError};
 use crate::api;
 use crate::bundle::AUTHORITY_NAME;
@@ -17,8 +18,7 @@ use crate::directory::{DirectoryError, pem_of, sync, write_private};
 use crate::key::{hex, sha256};
 use crate::ledger::Entry;
 use crate::lint::{self, MeantAuthority, Standing};
-use crate::store::{AgentRow, IssuingState, Store, Writing};
-use serde::{Deserialize, Serialize};
+use crate::store::{AgentRow, IssuingState};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,117 +27,6 @@ use std::sync::Arc;
 pub const ROTATION_WINDOW: i64 = 3_600_000;
 /// The same where the old root is in somebody else's hands.
 pub const EXPULSION_WINDOW: i64 = 5 * 60_000;
-/// Where the store keeps it.
-const ROOTS: &str = "roots";
-
-/// How far a rotation is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Step {
-    /// One root.
-    #[default]
-    Steady,
-    /// The new root is believed beside the old one, which still signs.
-    Prepared,
-    /// The new root's issuing key signs.
-    Active,
-    /// Everybody renews under the new root.
-    Tainted,
-}
-
-impl Step {
-    /// Its word.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Steady => "steady",
-            Self::Prepared => "prepared",
-            Self::Active => "active",
-            Self::Tainted => "tainted",
-        }
-    }
-}
-
-/// The roots of an Authority, and how far a rotation of them is.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Roots {
-    /// Base64 of DER. The first one is the Authority's; a second one comes or goes.
-    roots: Vec<String>,
-    /// Roots that are believed no more, and under which recorded certificates may still renew.
-    former: Vec<String>,
-    /// The new root by the old one. It is shown on after the rotation, as long as the old one lives:
-    /// whoever slept through all of it believes the new one by it.
-    cross: Vec<String>,
-    /// SHA-256 of keys of roots that are believed nowhere, and when that may be forgotten.
-    distrusted: Vec<(String, i64)>,
-    step: Step,
-    since_ms: i64,
-    /// When a former root stops being believed after `--compromised --grace`.
-    until_ms: Option<i64>,
-}
-
-/// What [`Keys`] are read with.
-pub(super) struct Believed {
-    pub(super) roots: Vec<Vec<u8>>,
-    pub(super) former: Vec<Vec<u8>>,
-    pub(super) cross: Vec<Vec<u8>>,
-    pub(super) distrusted: Vec<String>,
-}
-
-impl Roots {
-    /// As the store has it; before the first rotation that is the one root of the directory.
-    pub(super) async fn read(store: &Store, first: &[u8]) -> Result<Self, AuthorityError> {
-        match store.meta(ROOTS).await? {
-            Some(text) => serde_json::from_str(&text).map_err(|_| {
-                AuthorityError::Broken("the roots in the store cannot be read".to_owned())
-            }),
-            None => Ok(Self { roots: vec![api::text(first)], ..Self::default() }),
-        }
-    }
-
-    /// Puts them into the store.
-    pub(super) async fn keep(&self, writing: &mut Writing) -> Result<(), AuthorityError> {
-        let text = serde_json::to_string(self)
-            .map_err(|_| AuthorityError::Broken("the roots cannot be written".to_owned()))?;
-        Ok(writing.set_meta(ROOTS, &text).await?)
-    }
-
-    pub(super) fn believed(&self) -> Result<Believed, AuthorityError> {
-        let ders = |all: &[String]| {
-            let read = all.iter().map(|text| api::der(text, 8 * 1024)).collect::<Option<Vec<_>>>();
-            read.ok_or_else(|| {
-                AuthorityError::Broken("a root in the store cannot be read".to_owned())
-            })
-        };
-        Ok(Believed {
-            roots: ders(&self.roots)?,
-            former: ders(&self.former)?,
-            cross: ders(&self.cross)?,
-            distrusted: self.distrusted.iter().map(|(spki, _)| spki.clone()).collect(),
-        })
-    }
-}
-
-/// How far a rotation is, and what the next step waits for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rotation {
-    /// The step.
-    pub step: Step,
-    /// When it was made, Unix milliseconds; 0: never.
-    pub since_ms: i64,
-    /// Each root that is believed, DER; the Authority's own first.
-    pub roots: Vec<Vec<u8>>,
-    /// Agents that the next step waits for.
-    pub missing: Vec<AgentRow>,
-    /// Issuing certificates that sign under the new root, or will.
-    pub issuing: usize,
-    /// What else it waits for, in a sentence.
-    pub waits: Option<String>,
-    /// Agents that were not heard of for so long that nothing waits for them.
-    pub stale: Vec<AgentRow>,
-}
-
 /// What became of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stepped {
@@ -152,50 +41,6 @@ fn refused(why: impl Into<String>) -> AuthorityError {
 }
 
 impl Authority {
-    /// How far a rotation of the root is.
-    ///
-    /// # Errors
-    /// If the store is not available.
-    pub async fn rotation(&self, now_ms: i64) -> Result<Rotation, AuthorityError> {
-        let roots = self.roots().await?;
-        let version = self.0.store.bundle().await?.map_or(0, |(version, _)| version);
-        let all = self.0.store.agents(0).await?;
-        let (known, stale): (Vec<_>, Vec<_>) =
-            all.into_iter().partition(|agent| agent.heard_ms >= now_ms - STALE_AFTER);
-        let keys = self.keys();
-        let newest = keys.roots.first().cloned().unwrap_or_default();
-        let (mut missing, mut waits) = (Vec::new(), None);
-        match roots.step {
-            Step::Steady => {}
-            Step::Prepared | Step::Active => {
-                missing = known.into_iter().filter(|one| one.bundle_version < version).collect();
-            }
-            Step::Tainted => {
-                for agent in known {
-                    if !self.is_under(&agent.name, &newest).await? {
-                        missing.push(agent);
-                    }
-                }
-            }
-        }
-        let incoming = keys.roots.last().cloned().unwrap_or_default();
-        // Where the old one's had ended, the new root's issuing key signs already.
-        let takes_over = |key: &Arc<IssuingKey>| {
-            key.root == incoming && matches!(key.state, IssuingState::Spare | IssuingState::Active)
-        };
-        let issuing = keys.issuing.iter().filter(|key| takes_over(key)).count();
-        if roots.step == Step::Prepared && issuing == 0 {
-            waits = Some("there is no issuing certificate under the new root".to_owned());
-        }
-        if roots.step == Step::Active && !self.is_under(AUTHORITY_NAME, &newest).await? {
-            waits =
-                Some("the Authority's own certificate is not under the new root yet".to_owned());
-        }
-        let (step, since_ms) = (roots.step, roots.since_ms);
-        let roots = keys.roots.clone();
-        Ok(Rotation { step, since_ms, roots, missing, issuing, waits, stale })
-    }
-
     /// Takes a new root beside the present one: it is believed from now on, and signs nothing yet.
     /// `cross` is the new root by the present one, for agents that sleep; without it they need a
     /// new token, as after a compromise.
@@ -476,24 +321,8 @@ impl Authority {
         Ok(self.roots().await?.step == Step::Prepared)
     }
 
-    async fn roots(&self) -> Result<Roots, AuthorityError> {
+    pub(super) async fn roots(&self) -> Result<Roots, AuthorityError> {
         Roots::read(&self.0.store, &self.0.root).await
-    }
-
-    /// Whether every lineage of a name that is open holds a certificate under this root, and an agent
-    /// came with it: one that was signed is in force only when it was taken. The Authority's own port
-    /// has no agent, and takes what is signed for it at once.
-    async fn is_under(&self, name: &str, root: &[u8]) -> Result<bool, AuthorityError> {
-        let keys = self.keys();
-        for lineage in self.0.store.lineages_of(name).await? {
-            if let Some(head) = self.0.store.head(&lineage).await?
-                && (head.used_ms.is_none() && name != AUTHORITY_NAME
-                    || keys.get(&head.issuer).is_none_or(|key| key.root != root))
-            {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 }
 

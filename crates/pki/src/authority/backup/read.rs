@@ -1,7 +1,7 @@
 //! Reading an archive: what is in it is unpacked beside, and proved against its manifest.
 
 use super::super::keys::IssuingKey;
-use super::super::rotating::Roots;
+use super::super::roots::Roots;
 use super::tar::Files;
 use super::{AuthorityError, DATABASE, FORMAT, MANIFEST, Manifest, ROOT, of_copy, refused};
 use crate::custody::{Passphrase, certificates, read_key};
