@@ -1,6 +1,6 @@
 //! `DecisionCache`: the decisions of one connection, by all that they were made of.
 
-use super::engine::Placed;
+use super::engine::{Class, Place, Placed, Sights};
 use super::{Ask, Decision};
 use crate::contract::value::Value;
 use std::collections::HashMap;
@@ -10,8 +10,8 @@ use std::sync::Arc;
 const ENTRIES: usize = 256;
 const LONGEST_KEY: usize = 384;
 
-/// Decisions by action, resource and the values that a policy reads, least recently used out
-/// (AZ-3 to AZ-5).
+/// Decisions by action, resource and the values that a policy reads, as far as it tells them apart;
+/// least recently used out (AZ-3 to AZ-5).
 ///
 /// It belongs to one connection, so it needs no lock; an empty one owns no memory. Entries of
 /// another epoch of the policy are misses, and drop the rest with them.
@@ -24,6 +24,10 @@ struct Entries {
     tick: u64,
     slots: Vec<Slot>,
     places: HashMap<Arc<[u8]>, usize>,
+    /// The slot that was used last: the next message often asks the same.
+    last: usize,
+    /// Room for the next key.
+    room: Vec<u8>,
     /// The resource of the last decision that was made.
     placed: Option<Placed>,
 }
@@ -41,22 +45,43 @@ struct Slot {
 pub(super) struct Key(Vec<u8>);
 
 impl Key {
-    /// The key of an action on one resource, for policies that read these values of a message.
+    /// The key of an action on one resource, for policies that look at these values of a message.
     ///
     /// Every text stands behind its length and every value behind its kind, so that no two
-    /// questions are written alike.
+    /// questions are written alike that the policies tell apart. `room` is written over.
     pub(super) fn of<'v>(
         ask: &Ask<'_>,
         resource: Option<&str>,
         read: impl Iterator<Item = (&'v str, &'v Value<'v>)>,
+        sights: &Sights,
+        mut room: Vec<u8>,
     ) -> Self {
-        let mut key = Self(Vec::with_capacity(128));
+        room.clear();
+        let mut key = Self(room);
         key.text(ask.action);
-        key.0.push(u8::from(resource.is_some()));
-        key.text(resource.unwrap_or_default());
+        match resource.map(|name| sights.place(name)) {
+            None => key.0.push(0),
+            Some(Place::Elsewhere) => key.0.push(1),
+            Some(Place::Name(name)) => {
+                key.0.push(2);
+                key.text(name);
+            }
+            Some(Place::Below(name)) => {
+                key.0.push(3);
+                key.text(name);
+            }
+        }
         for (name, value) in read {
             key.text(name);
-            key.value(value);
+            match sights.class(name, value) {
+                Class::Value(value) => key.value(value),
+                Class::Other => key.0.push(8),
+                Class::Above(None) => key.0.push(9),
+                Class::Above(Some(literal)) => {
+                    key.0.push(10);
+                    key.0.extend_from_slice(&literal.to_le_bytes());
+                }
+            }
         }
         key
     }
@@ -68,7 +93,7 @@ impl Key {
     fn bytes(&mut self, bytes: &[u8]) {
         self.size(bytes.len());
         // What is too long is not kept, whatever it says.
-        self.0.extend(bytes.iter().take(LONGEST_KEY + 1));
+        self.0.extend_from_slice(bytes.get(..=LONGEST_KEY).unwrap_or(bytes));
     }
 
     fn size(&mut self, size: usize) {
@@ -119,9 +144,25 @@ impl DecisionCache {
     pub(super) fn get(&mut self, epoch: u64, key: &Key) -> Option<&Decision> {
         let entries = self.0.as_mut().filter(|entries| entries.epoch == epoch)?;
         entries.tick += 1;
-        let slot = entries.slots.get_mut(*entries.places.get(key.0.as_slice())?)?;
+        if entries.slots.get(entries.last).is_none_or(|last| *last.key != *key.0) {
+            entries.last = *entries.places.get(key.0.as_slice())?;
+        }
+        let slot = entries.slots.get_mut(entries.last)?;
         slot.used = entries.tick;
         Some(&slot.decision)
+    }
+
+    /// Room to write a key into; a cache that was never used has none.
+    pub(super) fn room(&mut self) -> Vec<u8> {
+        self.0.as_mut().map(|entries| std::mem::take(&mut entries.room)).unwrap_or_default()
+    }
+
+    /// Takes the room of a key back.
+    pub(super) fn give_back(&mut self, key: Key) {
+        if let Some(entries) = self.0.as_mut() {
+            entries.room = key.0;
+            entries.room.shrink_to(2 * LONGEST_KEY);
+        }
     }
 
     pub(super) fn put(&mut self, epoch: u64, key: &Key, decision: Decision) {
@@ -182,7 +223,7 @@ mod tests {
 
     fn key(resource: &str) -> Key {
         let ask = Ask { action: "read", resources: &[], context: &[] };
-        Key::of(&ask, Some(resource), std::iter::empty())
+        Key::of(&ask, Some(resource), std::iter::empty(), &Sights::each(), Vec::new())
     }
 
     // AZ-4, AZ-5
@@ -218,6 +259,42 @@ mod tests {
         assert_eq!(cache.0.as_ref().unwrap().slots.len(), 1);
     }
 
+    // AZ-3: no two classes share a key, and values of one class do.
+    #[test]
+    fn values_that_policies_cannot_tell_apart_share_a_key() {
+        let condition = "context.message.n < 5 && context.message.t == \"a\"";
+        let text = format!(
+            "permit (principal, action, resource in Resource::\"s/r\") when {{ {condition} }};"
+        );
+        let policy: cedar_policy::Policy = text.parse().unwrap();
+        let json = policy.to_json().unwrap();
+        let scope = policy.resource_constraint();
+        let sights = Sights::of(json.get("conditions").unwrap(), &scope).below("s");
+        let mut keys = Vec::new();
+        for (n, t, resource) in [
+            (4, "a", None),
+            (4, "a", Some("r")),
+            (4, "a", Some("r/x")),
+            (4, "a", Some("x")),
+            (5, "a", Some("x")),
+            (6, "a", Some("x")),
+            (6, "b", Some("x")),
+            // Known already.
+            (i64::MIN, "a", Some("y")),
+            (i64::MAX, "c", Some("rx")),
+            (3, "a", Some("r/y/z")),
+        ] {
+            let ask = Ask { action: "a", resources: &[], context: &[] };
+            let (n, t) = (Value::Int(n), Value::Text(t.into()));
+            let read = [("n", &n), ("t", &t)].into_iter();
+            keys.push(Key::of(&ask, resource, read, &sights, Vec::new()).0);
+        }
+        assert_eq!((&keys[7], &keys[8], &keys[9]), (&keys[3], &keys[6], &keys[2]));
+        keys.sort();
+        keys.dedup();
+        assert_eq!(keys.len(), 7);
+    }
+
     // AZ-3: no two questions share a key.
     #[test]
     fn questions_that_differ_have_different_keys() {
@@ -243,12 +320,16 @@ mod tests {
             [("a", None), ("a", Some("")), ("ab", Some("c")), ("a", Some("bc")), ("", Some("abc"))]
         {
             let ask = Ask { action, resources: &[], context: &[] };
-            keys.push(Key::of(&ask, resource, std::iter::empty()).0);
+            let of = |read: &[(&'static str, &Value<'static>)]| {
+                let read = read.iter().copied();
+                Key::of(&ask, resource, read, &Sights::each(), vec![0; 7]).0
+            };
+            keys.push(of(&[]));
             for value in &values {
                 for name in ["n", "m"] {
-                    keys.push(Key::of(&ask, resource, [(name, value)].into_iter()).0);
+                    keys.push(of(&[(name, value)]));
                 }
-                keys.push(Key::of(&ask, resource, [("n", value), ("m", value)].into_iter()).0);
+                keys.push(of(&[("n", value), ("m", value)]));
             }
         }
         let all = keys.len();

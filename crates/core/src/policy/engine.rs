@@ -4,8 +4,11 @@
 //! (`crates.md` DEP-30); and it evaluates every policy of a set, so a set is cut once per
 //! certificate to what can fit its peer (AZ-1).
 
+mod class;
 mod context;
 mod load;
+
+pub(super) use class::{Class, Place, Sights};
 
 use super::cache::Key;
 use super::schema::{ActionShape, cedar_schema};
@@ -21,7 +24,7 @@ use cedar_policy::{
 };
 use context::{Reads, datetime, fits};
 use load::Path;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -38,7 +41,7 @@ pub(super) struct Engine {
     policies: Vec<Loaded>,
     actions: HashMap<Box<str>, EntityUid>,
     /// What the contract's actions show.
-    shapes: HashMap<Box<str>, ActionShape>,
+    shapes: BTreeMap<Box<str>, ActionShape>,
     /// Groups that an action is in, itself included.
     groups: HashMap<Box<str>, Vec<EntityUid>>,
     slices: Mutex<HashMap<String, Arc<Slice>>>,
@@ -56,6 +59,8 @@ pub(super) struct Loaded {
     permits: bool,
     /// What of the context its conditions read.
     reads: Vec<Path>,
+    /// How far it tells apart what it looks at.
+    sights: Sights,
 }
 
 /// The policies that can fit one peer, and the peer as Cedar knows it.
@@ -63,7 +68,7 @@ pub(super) struct Loaded {
 pub(super) struct Slice {
     principal: EntityUid,
     peer: Entities,
-    by_action: HashMap<Box<str>, Cut>,
+    by_action: BTreeMap<Box<str>, Cut>,
     /// The role, or why there is none; nothing where the service has no roles.
     pub(super) role: Option<Result<String, String>>,
 }
@@ -103,7 +108,10 @@ impl Engine {
         let internal = |what: &str| vec![Finding::whole("schema", what)];
         let (schema, _) = Schema::from_cedarschema_str(&schema_text)
             .map_err(|error| internal(&format!("the contract's schema is refused: {error}")))?;
-        let loaded = load::load(sources, &schema, actions)?;
+        let mut loaded = load::load(sources, &schema, actions)?;
+        for policy in &mut loaded {
+            policy.sights = std::mem::take(&mut policy.sights).below(service);
+        }
         let mut by_name = HashMap::new();
         let mut groups = HashMap::new();
         for name in actions.iter().map(|a| a.name.as_str()).chain([CONNECT]) {
@@ -202,13 +210,14 @@ impl Engine {
             PrincipalConstraint::Any | PrincipalConstraint::Is(_) => true,
         };
         let fitting: Vec<&Loaded> = self.policies.iter().filter(fits).collect();
-        let mut by_action = HashMap::new();
+        let mut by_action = BTreeMap::new();
         for (name, action) in &self.actions {
             let of_action = fitting.iter().filter(|p| self.fits_action(&p.action, name));
             let (mut policies, mut reads) = (PolicySet::new(), Reads::default());
             let mut whole = true;
             for loaded in of_action {
                 loaded.reads.iter().for_each(|path| reads.add(path));
+                reads.sights.join(&loaded.sights);
                 whole &= policies.add(loaded.policy.clone()).is_ok();
             }
             // Where a policy could not be added there is no such action, which denies.
@@ -243,10 +252,17 @@ impl Engine {
     }
 
     /// What a decision about one resource is made of beside the connection, if that is all that
-    /// it is made of: the key under which it may be kept.
-    pub(super) fn key(&self, slice: &Slice, ask: &Ask<'_>, resource: Option<&str>) -> Option<Key> {
+    /// it is made of: the key under which it may be kept, written into `room`.
+    pub(super) fn key(
+        &self,
+        slice: &Slice,
+        ask: &Ask<'_>,
+        resource: Option<&str>,
+        room: Vec<u8>,
+    ) -> Option<Key> {
         let cut = slice.by_action.get(ask.action).filter(|cut| !cut.reads.now)?;
-        self.fits(cut, ask, resource).then(|| Key::of(ask, resource, cut.reads.of(ask)))
+        let (read, sights) = (cut.reads.of(ask), &cut.reads.sights);
+        self.fits(cut, ask, resource).then(|| Key::of(ask, resource, read, sights, room))
     }
 
     /// Whether a question is of the types that the policies were checked against. What nobody

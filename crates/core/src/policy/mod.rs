@@ -87,7 +87,7 @@ pub struct Ask<'a> {
 pub struct Grant {
     /// Ids of the policies that permitted.
     pub policies: Ids,
-    /// Whether it was decided before, for the same action, resources and values.
+    /// Whether it was decided before, for a question that no policy can tell from this one.
     pub cached: bool,
 }
 
@@ -213,12 +213,10 @@ impl Policy {
         now: Now,
     ) -> Result<Grant, Denial> {
         let name = resource.map(String::as_str);
-        let key = self.engine.key(slice, ask, name);
-        let known = key.as_ref().and_then(|key| cache.get(self.epoch, key));
-        if let Some(Decision::Permit(policies)) = known {
-            return Ok(Grant { policies: Arc::clone(policies), cached: true });
-        }
-        let decision = known.cloned().unwrap_or_else(|| {
+        let key = self.engine.key(slice, ask, name, cache.room());
+        let known = key.as_ref().and_then(|key| cache.get(self.epoch, key)).cloned();
+        let cached = known.is_some();
+        let decision = known.unwrap_or_else(|| {
             let (facts, placed) = ((&permit.connection, now), cache.placed(self.epoch));
             let decision = self.engine.decide(slice, ask, name, facts, placed);
             if let Some(key) = &key {
@@ -226,8 +224,11 @@ impl Policy {
             }
             decision
         });
+        if let Some(key) = key {
+            cache.give_back(key);
+        }
         match decision {
-            Decision::Permit(policies) => Ok(Grant { policies, cached: false }),
+            Decision::Permit(policies) => Ok(Grant { policies, cached }),
             denied => {
                 let alone = Ask { resources: resource.map_or(&[], std::slice::from_ref), ..*ask };
                 Err(self.denial(permit.peer.identity(), slice, &alone, denied))

@@ -219,11 +219,14 @@ fn allow_is_a_policy_like_any_other() {
     assert_eq!(warnings, []);
     assert_eq!(policy.ids(), ["allow-app"]);
     let permit = policy.admit(peer("spiffe://shop.example/app"), facts(), at(0)).unwrap();
-    let resources = ["unit/1".to_owned(), "unit/2".to_owned()];
-    let ask = Ask { action: "modbus.read", resources: &resources, context: &[] };
+    let (first, second) = (["unit/1".to_owned()], ["unit/2".to_owned()]);
+    let ask = Ask { action: "modbus.read", resources: &first, context: &[] };
     let mut cache = DecisionCache::default();
     assert!(!policy.authorize(&permit, &mut cache, &ask, at(0)).unwrap().cached);
     assert!(policy.authorize(&permit, &mut cache, &ask, at(0)).unwrap().cached);
+    // It is the same to a policy that names the service alone.
+    let other = Ask { resources: &second, ..ask };
+    assert!(policy.authorize(&permit, &mut cache, &other, at(0)).unwrap().cached);
     assert!(policy.admit(peer("spiffe://shop.example/mail"), facts(), at(0)).is_err());
     let unknown = Ask { action: "modbus.diag", ..ask };
     assert_eq!(

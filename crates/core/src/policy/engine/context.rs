@@ -1,5 +1,6 @@
 //! What Cedar is told of a message: only what a policy reads, and only what fits the schema.
 
+use super::class::Sights;
 use super::load::Path;
 use crate::contract::value::Value;
 use crate::now::Now;
@@ -15,6 +16,8 @@ pub(super) struct Reads {
     pub(super) now: bool,
     connection: bool,
     message: Message,
+    /// How far they tell apart what they read, and the resource.
+    pub(super) sights: Sights,
 }
 
 /// What is read of the message.
@@ -47,7 +50,7 @@ impl Reads {
             }
             (Some("message"), None) => self.message = Message::Whole,
             // The context itself is handed on, or what is read is not known.
-            _ => *self = Self { now: true, connection: true, message: Message::Whole },
+            _ => (self.now, self.connection, self.message) = (true, true, Message::Whole),
         }
     }
 

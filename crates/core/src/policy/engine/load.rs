@@ -1,6 +1,7 @@
 //! Policy texts become checked policies, or findings with their place.
 
 use super::Loaded;
+use super::class::Sights;
 use crate::finding::{Finding, nearest};
 use crate::policy::PolicySource;
 use crate::policy::schema::ActionShape;
@@ -112,8 +113,9 @@ fn parse(
 
 fn loaded(policy: &cedar_policy::Policy, id: &str) -> Option<Loaded> {
     let json = policy.to_json().ok()?;
+    let conditions = json.get("conditions")?;
     let mut reads = Vec::new();
-    read_paths(json.get("conditions")?, &mut reads);
+    read_paths(conditions, &mut reads);
     reads.sort();
     reads.dedup();
     Some(Loaded {
@@ -123,6 +125,7 @@ fn loaded(policy: &cedar_policy::Policy, id: &str) -> Option<Loaded> {
         action: policy.action_constraint(),
         permits: policy.effect() == Effect::Permit,
         reads,
+        sights: Sights::of(conditions, &policy.resource_constraint()),
     })
 }
 
