@@ -21,6 +21,7 @@ pub use deadline::Waits;
 pub use shadow::{Shadow, ShadowVerdict};
 
 use crate::audit::{Event, Totals};
+use crate::contract::codec::resp::subscriptions::Subscriptions;
 use crate::contract::limit::Meter;
 use crate::contract::quota::Quotas;
 use crate::contract::{Contract, Side};
@@ -161,6 +162,8 @@ pub struct Session {
     /// Where the exchange stands in the contract's states.
     state: usize,
     remembered: Remembered,
+    /// What the client listens to, where its protocol has subscriptions and some message subscribes.
+    subscriptions: Option<Box<Subscriptions>>,
     used: Used,
     /// Questions of the service that the client has not answered, oldest first.
     asked: VecDeque<Asked>,
@@ -259,9 +262,12 @@ impl Session {
             }
             _ => None,
         };
+        let codec = contract.codec.as_ref();
+        let subscriptions = codec.and_then(|codec| codec.subscriptions(&contract.client.messages));
         Self {
             contract,
             warrant,
+            subscriptions: subscriptions.map(Box::new),
             waits,
             client,
             server,

@@ -24,6 +24,7 @@ use json_rpc::JsonRpc;
 use modbus::Modbus;
 use resp::Resp;
 use resp::decode::RespDecode;
+use resp::subscriptions::Subscriptions;
 
 /// The protocol of a contract, one variant for each kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +79,10 @@ impl Codec {
     pub(crate) fn tag(&self, side: Side) -> Option<Pointer> {
         match self {
             Self::Modbus(_) => Some(Pointer::name("fc")),
-            Self::Resp(_) => (side == Side::Client).then(|| Pointer::name("cmd")),
+            Self::Resp(_) => Some(Pointer::name(match side {
+                Side::Client => "cmd",
+                Side::Server => "event",
+            })),
             Self::JsonRpc(_) => Some(Pointer::name("method")),
             Self::Hl7(_) => Some(Pointer::name("event")),
         }
@@ -259,12 +263,20 @@ impl Codec {
     }
 
     /// Values of a request that its reply is checked against.
-    pub(crate) fn keeps(&self) -> Vec<Pointer> {
+    pub(crate) fn keeps(&self, requests: &[&MessageRule]) -> Vec<Pointer> {
         match self {
             Self::Modbus(_) => modbus::reply::keeps(),
-            Self::Resp(_) => Vec::new(),
+            Self::Resp(_) => Resp::keeps(requests),
             Self::JsonRpc(_) => Vec::new(),
             Self::Hl7(_) => Vec::new(),
+        }
+    }
+
+    /// What a connection keeps of subscriptions, where some of these requests subscribe.
+    pub(crate) fn subscriptions(&self, requests: &[MessageRule]) -> Option<Subscriptions> {
+        match self {
+            Self::Resp(_) => Subscriptions::of(requests),
+            Self::Modbus(_) | Self::JsonRpc(_) | Self::Hl7(_) => None,
         }
     }
 

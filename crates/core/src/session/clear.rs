@@ -86,6 +86,9 @@ impl Session {
             Role::Request(request) => {
                 self.totals.messages_to_server += 1;
                 self.totals.bytes_to_server += size;
+                if let Some(subscriptions) = &mut self.subscriptions {
+                    subscriptions.asked(&message.tree);
+                }
                 if !request.answers.is_empty() {
                     self.answered(message.key.as_ref());
                 }
@@ -103,7 +106,14 @@ impl Session {
             Role::Reply(_) => {
                 self.totals.messages_to_client += 1;
                 self.totals.bytes_to_client += size;
-                if rule.last || !self.expects_many(message.key.as_ref()) {
+                let key = message.key.as_ref();
+                let whole = match (&mut self.subscriptions, self.open.find(key)) {
+                    (Some(subscriptions), Some(waiting)) => {
+                        subscriptions.answered(&waiting.kept, &message.tree)
+                    }
+                    _ => true,
+                };
+                if whole && (rule.last || !self.expects_many(key)) {
                     self.open.close(message.key.as_ref());
                 }
             }

@@ -7,6 +7,7 @@ use super::kept::Remembered;
 use super::open::Key;
 use super::refuse::{Denied, Refusal};
 use super::{Asked, Kept, Outbox, Session, Warrant};
+use crate::contract::codec::resp::subscriptions::Heard;
 use crate::contract::decode::DecodeRule;
 use crate::contract::field::{FieldRule, unknown_field};
 use crate::contract::rule::{Look, Root, Scope};
@@ -308,7 +309,11 @@ impl Session {
             return Err(Refusal::of(violation, valid.message, valid.tree));
         };
         if let Err(violation) = self.legal(contract, rule, &valid.tree) {
-            let class = (violation.reason == Reason::State).then_some(Class::State);
+            let class = match violation.reason {
+                Reason::State => Some(Class::State),
+                Reason::Resources => Some(Class::Limit),
+                _ => None,
+            };
             let refusal = Refusal::of(violation, valid.message, valid.tree);
             return Err(Refusal { class, ..refusal });
         }
@@ -336,6 +341,9 @@ impl Session {
         tree: &Value<'_>,
     ) -> Result<(), Violation> {
         contract.states.legal(rule.state.as_ref(), &rule.name, self.state)?;
+        if let (Some(subscriptions), Role::Request(_)) = (&self.subscriptions, &rule.role) {
+            subscriptions.allow(tree)?;
+        }
         Remembered::takes(&rule.remember, tree)
     }
 
@@ -461,7 +469,7 @@ impl Session {
         frame: Framed<'a>,
     ) -> Result<Authorized<'a>, Refusal<'a>> {
         let direction = contract.direction(Side::Server);
-        let decoded = Decoded::read(direction, contract, frame)?;
+        let mut decoded = Decoded::read(direction, contract, frame)?;
         let key = match &contract.pairing {
             Pairing::Key(pointer) => pointer.get(&decoded.tree).and_then(Key::of),
             Pairing::Order | Pairing::None => None,
@@ -471,13 +479,31 @@ impl Session {
             Pairing::Key(_) => key.as_ref().and_then(|key| self.open.find(Some(key))),
             Pairing::None => None,
         };
+        let heard = match &self.subscriptions {
+            Some(subscriptions) => {
+                match subscriptions.hear(asked.map(|waiting| &waiting.kept), &decoded.tree) {
+                    Ok(heard) => {
+                        decoded.tree = heard.told(decoded.tree);
+                        Some(heard)
+                    }
+                    Err(violation) => {
+                        let tree = Some(decoded.tree);
+                        return Err(Refusal { tree, ..Refusal::frame(violation) });
+                    }
+                }
+            }
+            None => None,
+        };
         let request = asked.and_then(|waiting| contract.client.messages.get(waiting.message));
         let answers = |rule: &MessageRule| match &rule.role {
-            Role::Reply(names) => request.is_some_and(|request| names.contains(&request.name)),
-            Role::Push | Role::Ask => true,
+            Role::Reply(names) => {
+                heard != Some(Heard::Push)
+                    && request.is_some_and(|request| names.contains(&request.name))
+            }
+            Role::Push | Role::Ask => heard != Some(Heard::Answer),
             Role::Request(_) => false,
         };
-        let unasked = request.is_none();
+        let unasked = request.is_none() && heard != Some(Heard::Push);
         let valid = match decoded.select(direction, contract, answers) {
             Ok(selected) => {
                 let kept = asked.map(|waiting| &waiting.kept);

@@ -197,7 +197,9 @@ impl Session {
             Pairing::Order if refusal.message.is_none() && speaks_unasked(contract) => {
                 return false;
             }
-            Pairing::Order if self.expects_many(None) => return false,
+            Pairing::Order if self.expects_many(None) || self.subscriptions.is_some() => {
+                return false;
+            }
             Pairing::Order | Pairing::None => None,
         };
         match payload {

@@ -19,6 +19,7 @@ use super::open::{Key, Open, Waiting};
 use super::refuse::Refusal;
 use super::{Asked, Kept, Session, Warrant};
 use crate::audit::{Event, EventKind};
+use crate::contract::codec::resp::subscriptions::Subscriptions;
 use crate::contract::secret::wipe;
 use crate::contract::value::Value;
 use crate::contract::{Contract, Direction, MessageRule, Pairing, Role, Side};
@@ -274,7 +275,17 @@ impl Shadow {
             let class = refusal.class.unwrap_or(Class::Invalid);
             self.tell(side, class, refusal, now, told);
         }
+        // An answer that confirms something else, or a push that came in on nothing.
+        let unfollowed = self.session.subscriptions.is_some()
+            && match side {
+                Side::Client => tree.as_ref().is_none_or(Subscriptions::is_moved_by),
+                Side::Server => message.is_none(),
+            };
         match (message, rule) {
+            _ if unfollowed => {
+                let sentence = "what the client is subscribed to is not known any more";
+                self.lose_side(Side::Server, sentence, told);
+            }
             (Some(at), Some(rule)) => self.go_on(at, rule, tree.as_ref(), key, now),
             _ if side == Side::Client => self.go_on_unplaced(contract, key, now, told),
             _ => {}
@@ -435,7 +446,8 @@ impl Shadow {
                 let moves = |rule: &MessageRule| {
                     !rule.remember.is_empty() || rule.state.as_ref().is_some_and(|s| s.to.is_some())
                 };
-                if contract.asks() || contract.server.messages.iter().any(moves) {
+                let follows = contract.asks() || self.session.subscriptions.is_some();
+                if follows || contract.server.messages.iter().any(moves) {
                     let sentence = "where the exchange stands is not seen any more";
                     self.lose_side(Side::Client, sentence, told);
                 }

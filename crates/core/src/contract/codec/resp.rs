@@ -7,6 +7,7 @@ pub(crate) mod commands;
 pub(crate) mod decode;
 pub(crate) mod frame;
 mod keys;
+pub(crate) mod subscriptions;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +21,7 @@ use crate::policy::schema::AttributeKind;
 use crate::rejection::Class;
 use commands::{Keys, Positions};
 use frame::RespFrame;
+use subscriptions::{EVENTS, Kind, SUBSCRIBING, is_subscribing};
 
 /// Most bytes of a refusal's text.
 const LONGEST_ERROR: usize = 200;
@@ -91,6 +93,14 @@ impl Resp {
     pub(crate) fn fields(side: Side, matches: &[Value<'_>]) -> Vec<Known> {
         let text = || Some(AttributeKind::String);
         let list = || Some(AttributeKind::Set(Box::new(AttributeKind::String)));
+        // Of the server's messages only pushes have a `match`.
+        if side == Side::Server && !matches.is_empty() {
+            let mut fields = vec![("event", text()), ("channel", text()), ("payload", None)];
+            if matches.iter().all(|event| event.as_text() == Some("pmessage")) {
+                fields.push(("pattern", text()));
+            }
+            return fields;
+        }
         if side == Side::Server {
             return vec![("kind", text()), ("code", text()), ("value", None)];
         }
@@ -105,7 +115,7 @@ impl Resp {
         if all(|name| commands::find(name).is_none_or(|command| command.keys != Keys::None)) {
             fields.push(("keys", list()));
         }
-        if all(|name| commands::PUBLISHING.contains(&name)) {
+        if all(|name| commands::PUBLISHING.contains(&name) || is_subscribing(name)) {
             fields.push(("channels", list()));
         }
         fields
@@ -113,7 +123,10 @@ impl Resp {
 
     pub(super) fn lint(&self, side: Side, message: &MessageRule) -> Vec<RuleError> {
         let mut errors = Vec::new();
-        let Some(request) = message.request().filter(|_| side == Side::Client) else {
+        if side == Side::Server {
+            return lint_of_server(message);
+        }
+        let Some(request) = message.request() else {
             return errors;
         };
         let name = &message.name;
@@ -139,9 +152,9 @@ impl Resp {
                     format!("`{command}` changes what replies mean, so it cannot be declared");
                 fault(text, "leave it out");
             }
-            if commands::SUBSCRIBING.contains(&command) {
-                let text = format!("after `{command}` the service speaks unasked");
-                fault(text, "subscribers need a service of their own, with `contract = \"raw\"`");
+            if is_subscribing(command) && request.many {
+                let text = format!("how many answers `{command}` has is known");
+                fault(text, "leave `expects` out");
             }
             if commands::HAZARDS.contains(&command) && message.hazard.is_none() {
                 let text = format!("`{command}` reaches beyond the keys that it names");
@@ -190,16 +203,67 @@ impl Resp {
         }
     }
 
-    /// What is pushed answers nobody; passwords are secrets.
+    /// What is pushed answers nobody, and is told by its event.
     pub(super) fn complete(&self, requests: &[&MessageRule], replies: &mut Vec<MessageRule>) {
-        let push = Pointer::name("push");
         answer_the_rest(requests, replies);
-        for reply in replies {
-            match reply.role {
-                Role::Push => reply.has.push(push.clone()),
-                _ => reply.lacks.push(push.clone()),
+        for reply in replies.iter_mut().filter(|reply| !matches!(reply.role, Role::Push)) {
+            reply.lacks.push(Pointer::name("event"));
+        }
+    }
+
+    /// What is kept of open requests: where the client subscribes, which command it was.
+    pub(super) fn keeps(requests: &[&MessageRule]) -> Vec<Pointer> {
+        let subscribes = requests.iter().any(|m| subscriptions::commands(m).next().is_some());
+        subscribes.then(|| Pointer::name("cmd")).into_iter().collect()
+    }
+
+    /// K-80 across messages: what is subscribed to is pushed, what is pushed is subscribed to, and
+    /// neither within a transaction. Each error is told at a message, by its name.
+    pub(crate) fn lint_subscriptions(
+        requests: &[MessageRule],
+        replies: &[MessageRule],
+    ) -> Vec<(Side, String, RuleError)> {
+        let mut errors = Vec::new();
+        let pushes = |event: &str| {
+            let mut pushes = replies.iter().filter(|reply| matches!(reply.role, Role::Push));
+            pushes.find(|push| names(push).any(|name| name == event))
+        };
+        let adds = |kind: Kind| {
+            let listens = move |name: &str| {
+                SUBSCRIBING.iter().any(|(of, _, its, adds)| *of == name && *its == kind && *adds)
+            };
+            requests
+                .iter()
+                .find_map(|m| Some((m, subscriptions::commands(m).find(|n| listens(n))?)))
+        };
+        for (event, kind) in EVENTS {
+            match (adds(kind), pushes(event)) {
+                (Some((message, command)), None) => {
+                    let text =
+                        format!("`{command}` leads to `{event}`, which the server may not push");
+                    let hint = format!(
+                        "a `[[server.message]]` with `match = [\"{event}\"]`, `pushes = true`"
+                    );
+                    let error = RuleError::new("K-80", text).hint(hint);
+                    errors.push((Side::Client, message.name.clone(), error));
+                }
+                (None, Some(push)) => {
+                    let text =
+                        format!("`{}` is pushed to nobody: no message subscribes", push.name);
+                    errors.push((Side::Server, push.name.clone(), RuleError::new("K-80", text)));
+                }
+                _ => {}
             }
         }
+        let all: Vec<&MessageRule> = requests.iter().collect();
+        if let Some(message) = requests.iter().find(|m| subscriptions::commands(m).next().is_some())
+            && Self::has_transactions(&all)
+        {
+            let text = "within a transaction the answers to a subscription cannot be counted";
+            let error = RuleError::new("K-80", text).hint("leave `MULTI` or the subscriptions out");
+            errors.push((Side::Client, message.name.clone(), error));
+        }
+        errors
     }
 
     /// The places of a command's passwords.
@@ -242,11 +306,28 @@ fn names(message: &MessageRule) -> impl Iterator<Item = &str> {
     message.matches.iter().filter_map(Value::as_text)
 }
 
+/// K-80 for a server's message: a push is what comes in on a subscription, an answer has no tag.
+fn lint_of_server(message: &MessageRule) -> Vec<RuleError> {
+    let name = &message.name;
+    let known = |value: &Value<'_>| {
+        value.as_text().is_some_and(|text| EVENTS.iter().any(|(event, _)| *event == text))
+    };
+    let fault = |text: String, hint: &str| vec![RuleError::new("K-80", text).hint(hint)];
+    match message.role {
+        Role::Push if message.matches.is_empty() || !message.matches.iter().all(known) => fault(
+            format!("`{name}` does not say what comes in on a subscription"),
+            "`match = [\"message\"]`, or `pmessage`, `smessage`",
+        ),
+        Role::Reply(_) if !message.matches.is_empty() => {
+            fault(format!("`{name}` is an answer, and only pushes have a `match`"), "leave it out")
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// Whether the table, or one of the lists of what is refused, has the command.
 fn is_known(name: &str) -> bool {
-    commands::find(name).is_some()
-        || commands::ALWAYS_REFUSED.contains(&name)
-        || commands::SUBSCRIBING.contains(&name)
+    commands::find(name).is_some() || commands::ALWAYS_REFUSED.contains(&name)
 }
 
 /// The subcommands that a message lists.

@@ -2,7 +2,7 @@
 
 use super::messages::Reader;
 use super::{fields, limits, rule_error};
-use crate::contract::codec::{Codec, Known};
+use crate::contract::codec::Known;
 use crate::contract::decode::{DecodeRule, FieldType, Layout, Numbers};
 use crate::contract::field::FieldRule;
 use crate::contract::pattern::Pattern;
@@ -80,7 +80,6 @@ pub(super) fn request(table: &Table<'_, '_>, view: &View<'_>) -> Option<Role> {
         context: attributes.collect(),
     };
     let context = context.into_iter().map(|(name, pointer, _)| (name, pointer)).collect();
-    let (rejects, keeps) = (Vec::new(), reader.codec.map(Codec::keeps).unwrap_or_default());
     Some(Role::Request(Box::new(Request {
         action,
         resource,
@@ -89,10 +88,10 @@ pub(super) fn request(table: &Table<'_, '_>, view: &View<'_>) -> Option<Role> {
         expects,
         many,
         answers,
-        keeps,
+        keeps: Vec::new(),
         quota,
         reply_timeout: wait,
-        rejects,
+        rejects: Vec::new(),
         shape,
     })))
 }

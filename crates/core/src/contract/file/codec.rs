@@ -12,7 +12,7 @@ use crate::contract::codec::{Codec, modbus::Modbus};
 use crate::contract::decode::{DecodeRule, RespDecode};
 use crate::contract::reject::Reject;
 use crate::contract::state::StateRule;
-use crate::contract::{ContractLimits, MessageRule, Side};
+use crate::contract::{ContractLimits, MessageRule, Role, Side};
 use crate::document::{Placed, Table, kind};
 use crate::finding::nearest;
 use crate::rejection::Class;
@@ -167,6 +167,14 @@ pub(super) fn complete(top: &Table<'_, '_>, codec: &Codec, client: &mut Draft, s
     }
     if let Codec::Resp(resp) = codec {
         declared_keys(top, resp, client);
+        subscriptions(top, client, server);
+    }
+    let requests: Vec<_> = client.rule.messages.iter().collect();
+    let keeps = codec.keeps(&requests);
+    for message in &mut client.rule.messages {
+        if let Role::Request(request) = &mut message.role {
+            request.keeps.clone_from(&keeps);
+        }
     }
     for message in &mut client.rule.messages {
         let secrets = codec.secrets(message);
@@ -183,6 +191,17 @@ pub(super) fn complete(top: &Table<'_, '_>, codec: &Codec, client: &mut Draft, s
         client.rule.messages.push(MessageRule { state: state.clone(), ..answer });
     }
     client.spans.resize(client.rule.messages.len(), top.key_span("codec"));
+}
+
+/// K-80 across the messages of both sides, where the client subscribes.
+fn subscriptions(top: &Table<'_, '_>, client: &Draft, server: &Draft) {
+    let (requests, replies) = (&client.rule.messages, &server.rule.messages);
+    for (side, name, error) in Resp::lint_subscriptions(requests, replies) {
+        let draft = if side == Side::Client { client } else { server };
+        let at = draft.rule.messages.iter().position(|message| message.name == name);
+        let span = at.and_then(|at| draft.spans.get(at).cloned());
+        rule_error(top, span.unwrap_or_else(|| top.span()), error);
+    }
 }
 
 /// `keys` of the messages, read from the file a second time: the decoder needs them.

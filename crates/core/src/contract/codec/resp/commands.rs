@@ -48,9 +48,6 @@ pub(super) const ALWAYS_REFUSED: [&str; 4] = ["MONITOR", "PSYNC", "REPLCONF", "S
 /// The same of one subcommand.
 pub(super) const ALWAYS_REFUSED_SUBS: [(&str, &str); 2] =
     [("CLIENT", "REPLY"), ("CLIENT", "TRACKING")];
-/// After them the service speaks unasked, for which this build has no state.
-pub(super) const SUBSCRIBING: [&str; 6] =
-    ["PSUBSCRIBE", "PUNSUBSCRIBE", "SSUBSCRIBE", "SUBSCRIBE", "SUNSUBSCRIBE", "UNSUBSCRIBE"];
 /// They run code, reach beyond their keys, or stop or change the whole service.
 pub(super) const HAZARDS: [&str; 31] = [
     "ACL",
@@ -260,9 +257,11 @@ pub(super) static COMMANDS: &[Command] = &[
     c("PFMERGE", -2, ALL),
     c("PING", -1, NONE),
     c("PSETEX", 4, ONE),
+    c("PSUBSCRIBE", -2, NONE),
     c("PTTL", 2, ONE),
     c("PUBLISH", 3, NONE),
     c("PUBSUB", -2, NONE),
+    c("PUNSUBSCRIBE", -1, NONE),
     c("QUIT", -1, NONE),
     c("RANDOMKEY", 1, NONE),
     c("READONLY", 1, NONE),
@@ -307,16 +306,20 @@ pub(super) static COMMANDS: &[Command] = &[
     c("SRANDMEMBER", -2, ONE),
     c("SREM", -3, ONE),
     c("SSCAN", -3, ONE),
+    c("SSUBSCRIBE", -2, NONE),
     c("STRLEN", 2, ONE),
+    c("SUBSCRIBE", -2, NONE),
     c("SUBSTR", 4, ONE),
     c("SUNION", -2, ALL),
     c("SUNIONSTORE", -3, ALL),
+    c("SUNSUBSCRIBE", -1, NONE),
     c("SWAPDB", 3, NONE),
     c("TIME", 1, NONE),
     c("TOUCH", -2, ALL),
     c("TTL", 2, ONE),
     c("TYPE", 2, ONE),
     c("UNLINK", -2, ALL),
+    c("UNSUBSCRIBE", -1, NONE),
     c("UNWATCH", 1, NONE),
     c("WAIT", 3, NONE),
     c("WAITAOF", 4, NONE),

@@ -7,6 +7,7 @@
 use super::commands::{self, Positions};
 use super::frame::{Element, Elements, parsed};
 use super::keys;
+use super::subscriptions::is_subscribing;
 use crate::audit::shown;
 use crate::contract::Side;
 use crate::contract::decode::WireLimits;
@@ -103,8 +104,13 @@ impl RespDecode {
         if let Some(keys) = keys {
             members.push(("keys".into(), list(&keys)));
         }
-        if commands::PUBLISHING.contains(&&*name) {
-            members.push(("channels".into(), list(words.get(1..2).unwrap_or_default())));
+        let channels = match &*name {
+            publishes if commands::PUBLISHING.contains(&publishes) => words.get(1..2),
+            subscribes if is_subscribing(subscribes) => words.get(1..),
+            _ => None,
+        };
+        if let Some(channels) = channels {
+            members.push(("channels".into(), list(channels)));
         }
         members.push(("args".into(), list(words.get(1..).unwrap_or_default())));
         members.insert(0, ("cmd".into(), Value::Text(name)));
@@ -157,10 +163,21 @@ fn reply<'a>(frame: &'a [u8], limits: &WireLimits) -> Result<Value<'a>, Violatio
         members.push(("code".into(), Value::Text(code)));
     }
     if kind == b'>' {
-        members.push(("push".into(), Value::Bool(true)));
+        members.push(("event".into(), Value::Text(event(&value))));
     }
     members.push(("value".into(), value));
     Ok(Value::Map(members))
+}
+
+/// What a push says that it is.
+fn event<'a>(value: &Value<'a>) -> Cow<'a, str> {
+    match value {
+        Value::List(list) => match list.first() {
+            Some(Value::Bytes(name)) => Cow::Owned(String::from_utf8_lossy(name).into_owned()),
+            _ => "".into(),
+        },
+        _ => "".into(),
+    }
 }
 
 /// The next value, past the attributes before it, which only comment on it.
