@@ -23,6 +23,10 @@ pub enum EventKind {
     WouldReject,
     /// A contract that is tried did not see, or does not see any more, what a connection says.
     ShadowLost,
+    /// A changed configuration is in force.
+    Reloaded,
+    /// A changed configuration is not in force, because something of it is wrong.
+    ReloadRefused,
     /// Something an operator did: a token made, a certificate issued.
     Admin,
     /// Something an operator has to look at.
@@ -42,6 +46,8 @@ impl EventKind {
             Self::Cleared => "cleared",
             Self::WouldReject => "would_reject",
             Self::ShadowLost => "shadow_lost",
+            Self::Reloaded => "reloaded",
+            Self::ReloadRefused => "reload_refused",
             Self::Admin => "admin",
             Self::Alarm => "alarm",
         }

@@ -21,6 +21,7 @@ pub use deadline::Waits;
 pub use shadow::{Shadow, ShadowVerdict};
 
 use crate::audit::{Event, Totals};
+use crate::contract::accounts::Accounts;
 use crate::contract::codec::resp::subscriptions::Subscriptions;
 use crate::contract::limit::Meter;
 use crate::contract::quota::Quotas;
@@ -158,7 +159,10 @@ pub struct Session {
     server: Inbound,
     open: Open,
     cache: DecisionCache,
+    accounts: Arc<Accounts>,
     meter: Option<Meter>,
+    /// Of which rules the meter is.
+    rates_epoch: u64,
     /// Where the exchange stands in the contract's states.
     state: usize,
     remembered: Remembered,
@@ -241,11 +245,11 @@ impl Session {
     #[must_use]
     pub fn open(warrant: Warrant, contract: Arc<Contract>, limits: &Limits, now: Now) -> Self {
         let waits = Waits::new(limits, contract.limits());
+        let accounts = contract.accounts();
+        // First the number: rules that change meanwhile make it out of date, not the meter.
+        let rates_epoch = accounts.rates.epoch();
         let meter = match &warrant {
-            Warrant::Permit(permit) if !contract.limits.rate.is_empty() => {
-                let identity = permit.peer().identity().to_string();
-                Some(contract.rates.meter(&contract.limits.rate, &identity))
-            }
+            Warrant::Permit(permit) => accounts.rates.meter(permit.peer().identity(), None),
             _ => None,
         };
         let inbound = |side| {
@@ -283,7 +287,9 @@ impl Session {
             client_spoke: false,
             open: Open::default(),
             cache: DecisionCache::default(),
+            accounts,
             meter,
+            rates_epoch,
             speaker,
             paused_until: None,
             refused: [0; 7],
@@ -337,6 +343,14 @@ impl Session {
             self.may_speak_since.get_or_insert(self.started);
         }
         self
+    }
+
+    /// Goes on by another permit of the same peer: the policy that admitted it was replaced, and the
+    /// new one admits it too. Messages are authorized by the new one from now on.
+    pub fn readmit(&mut self, permit: Permit) {
+        if let Warrant::Permit(before) = &mut self.warrant {
+            *before = permit;
+        }
     }
 
     /// Takes bytes that a side sent. Call it whenever bytes came from a side that
@@ -613,8 +627,16 @@ impl Session {
 
     /// Whether a request of this size has room in its rate now.
     fn room(&mut self, size: usize, now: Now) -> Room {
+        let rates_epoch = self.accounts.rates.epoch();
+        if rates_epoch != self.rates_epoch
+            && let (Warrant::Permit(permit), false) = (&self.warrant, self.shadow)
+        {
+            let identity = permit.peer().identity();
+            self.meter = self.accounts.rates.meter(identity, self.meter.take());
+            self.rates_epoch = rates_epoch;
+        }
         let Some(meter) = &self.meter else { return Room::Free };
-        match self.contract.rates.take(&self.contract.limits.rate, meter, size, now.instant) {
+        match self.accounts.rates.take(meter, size, now.instant) {
             Ok(()) => {
                 self.paused_until = None;
                 Room::Free

@@ -22,7 +22,7 @@ mod states;
 mod tests;
 
 use super::codec::Codec;
-use super::{Contract, Pairing, Reuse, Side, journal::Kept, limit::Rates, quota::Quotas};
+use super::{Contract, Pairing, Reuse, Side, accounts::Held};
 use crate::document::{Document, Placed, Table};
 use crate::finding::Finding;
 
@@ -113,15 +113,14 @@ fn contract(top: &Table<'_, '_>, read: ReadFile<'_>) -> Option<Contract> {
         pairing,
         reuse,
         states,
+        accounts: Held::new(&limits.rate),
         limits,
         client: client.rule,
         server: server.rule,
         rejects,
         reply_values,
-        rates: Rates::default(),
-        quotas: Quotas::default(),
-        kept: Kept::default(),
         tests,
+        source: Vec::new(),
     })
 }
 

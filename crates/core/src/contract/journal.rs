@@ -5,9 +5,9 @@
 //! gateway owns the file; at its start it gives back what the file holds (`contracts.md` section
 //! 16.3).
 
+use super::Contract;
 use super::limit::Per;
-use super::quota::{Base, Counts, Full, Quota};
-use super::{Contract, MessageRule};
+use super::quota::{Base, Counts, Full, Quota, Quotas};
 use crate::now::Now;
 use std::fmt::Debug;
 use std::sync::{Mutex, PoisonError};
@@ -57,42 +57,54 @@ pub(crate) struct Kept(Mutex<Option<Keeper>>);
 #[derive(Debug)]
 struct Keeper {
     journal: Box<dyn Journal>,
+    /// It does not hold all of the counts: it is written anew before anything is added.
+    behind: bool,
     base: Base,
     counts: Counts,
 }
 
 impl Kept {
-    /// As [`Quotas::book`](super::quota::Quotas::book), and in the journal first.
-    pub(crate) fn book(
+    /// As [`Quotas::book`], and in the journal first.
+    pub(super) fn book(
         &self,
-        contract: &Contract,
-        message: usize,
+        message: &str,
         identity: Option<&str>,
+        quota: &Quota,
         amount: u64,
         now: Now,
     ) -> Result<(), Full> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(Keeper { journal, base, counts }) = &mut *kept else {
+        let Some(Keeper { journal, behind, base, counts }) = &mut *kept else {
             return Err(Full::Unkept("nothing here keeps its journal".to_owned()));
         };
-        let Some((rule, quota)) = contract.counted(message) else {
-            return Err(Full::Unkept("the message has no quota that persists".to_owned()));
-        };
         let since = base.until(now);
-        let holder = (message, identity.map(Box::from));
+        let holder = (message.into(), identity.map(Box::from));
         counts.check(&holder, quota, amount, since, COUNTS)?;
-        if journal.is_due() {
-            journal.replace(&mut standing(counts, contract, since)).map_err(Full::Unkept)?;
+        if *behind || journal.is_due() {
+            journal.replace(&mut standing(counts, since)).map_err(Full::Unkept)?;
+            *behind = false;
         }
         let booked = Booked {
             at_ms: ceiled(since),
-            message: rule.name.clone(),
+            message: message.to_owned(),
             identity: identity.map(str::to_owned),
             amount,
         };
         journal.append(&booked).map_err(Full::Unkept)?;
         counts.add(&holder, quota, amount, since);
         Ok(())
+    }
+
+    /// Has the counts of a message where its quota now wants them: here, or only in memory.
+    pub(super) fn settle(&self, message: &str, quota: &Quota, memory: &Quotas) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Keeper { behind, counts, .. }) = &mut *kept else { return };
+        let mut memory = memory.counts();
+        let (from, to) =
+            if quota.persist { (&mut *memory, counts) } else { (counts, &mut *memory) };
+        let moved = from.take(message);
+        *behind |= !moved.is_empty();
+        to.put(moved);
     }
 }
 
@@ -101,7 +113,13 @@ impl Contract {
     /// before messages under it can pass.
     #[must_use]
     pub fn persists_quotas(&self) -> bool {
-        (0..self.client.messages.len()).any(|message| self.counted(message).is_some())
+        self.quotas().any(|(_, quota)| quota.persist)
+    }
+
+    /// Whether its accounts have a journal.
+    #[must_use]
+    pub fn keeps_quotas(&self) -> bool {
+        self.accounts().kept.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// Goes on with what was booked before, and keeps what is booked from now on in `journal`.
@@ -119,7 +137,8 @@ impl Contract {
         past: &[Booked],
         now: Now,
     ) -> Result<(), String> {
-        let mut kept = self.kept.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let accounts = self.accounts();
+        let mut kept = accounts.kept.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.is_some() {
             return Err(format!("`{}` keeps its quotas in a journal already", self.name));
         }
@@ -128,46 +147,33 @@ impl Contract {
         let since = base.until(now);
         let mut counts = Counts::default();
         for booked in past {
-            let named = |rule: &MessageRule| rule.name == booked.message;
-            let Some(message) = self.client.messages.iter().position(named) else { continue };
-            let Some((_, quota)) = self.counted(message) else { continue };
+            let mut kept = self.quotas().filter(|(_, quota)| quota.persist);
+            let Some((message, quota)) = kept.find(|(name, _)| *name == booked.message) else {
+                continue;
+            };
             if (quota.per == Per::Identity) != booked.identity.is_some() {
                 continue;
             }
-            let holder = (message, booked.identity.as_deref().map(Box::from));
+            let holder = (message.into(), booked.identity.as_deref().map(Box::from));
             let at = Duration::from_millis(booked.at_ms);
             if !counts.restore(&holder, quota, booked.amount, at, since, COUNTS) {
                 return Err(format!("there are over {COUNTS} counts in it"));
             }
         }
-        journal.replace(&mut standing(&counts, self, since))?;
-        *kept = Some(Keeper { journal, base, counts });
+        journal.replace(&mut standing(&counts, since))?;
+        *kept = Some(Keeper { journal, behind: false, base, counts });
         Ok(())
-    }
-
-    /// The client's message of this number, if its quota persists.
-    fn counted(&self, message: usize) -> Option<(&MessageRule, &Quota)> {
-        let rule = self.client.messages.get(message)?;
-        let quota = rule.request()?.quota.as_ref().filter(|quota| quota.persist)?;
-        Some((rule, quota))
     }
 }
 
 /// All that still counts, by step.
-fn standing<'c>(
-    counts: &'c Counts,
-    contract: &'c Contract,
-    since: Duration,
-) -> impl Iterator<Item = Booked> + 'c {
-    counts.holders().flat_map(move |(holder, count)| {
-        let counted = contract.counted(holder.0).into_iter();
-        counted.flat_map(move |(rule, quota)| {
-            count.standing(quota.window, since).map(move |(began, amount)| Booked {
-                at_ms: ceiled(began),
-                message: rule.name.clone(),
-                identity: holder.1.as_deref().map(str::to_owned),
-                amount,
-            })
+fn standing(counts: &Counts, since: Duration) -> impl Iterator<Item = Booked> + '_ {
+    counts.holders().flat_map(move |((message, identity), count)| {
+        count.standing(since).map(move |(began, amount)| Booked {
+            at_ms: ceiled(began),
+            message: message.to_string(),
+            identity: identity.as_deref().map(str::to_owned),
+            amount,
         })
     })
 }

@@ -4,8 +4,9 @@
 //! of identities are shared by their connections, in a table that has a bound.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What a bucket belongs to.
@@ -54,6 +55,12 @@ impl Bucket {
     fn take(&self, full_at: &AtomicU64, amount: u64, now: u64) -> Result<(), Duration> {
         let (cost, room) = (self.nanos(amount), self.nanos(self.burst));
         let mut seen = full_at.load(Ordering::Relaxed);
+        let empty = now.saturating_add(room);
+        if seen > empty {
+            // A slower rate held before, which takes longer to fill it than this one ever does.
+            full_at.fetch_min(empty, Ordering::Relaxed);
+            seen = seen.min(empty);
+        }
         loop {
             let next = seen.max(now).saturating_add(cost);
             let earliest = next.saturating_sub(room);
@@ -71,9 +78,12 @@ impl Bucket {
 /// Most identities that have a bucket; older ones are forgotten, which fills their bucket.
 const IDENTITIES: usize = 100_000;
 
-/// The shared buckets of one contract.
+/// The shared buckets of one service, and the rules by which they fill.
 #[derive(Debug, Default)]
 pub struct Rates {
+    /// The rules in force, and how often they changed.
+    rules: Mutex<Arc<[Rate]>>,
+    epoch: AtomicU64,
     base: OnceLock<Instant>,
     service: Arc<Levels>,
     identities: Mutex<[HashMap<String, Arc<Levels>>; 2]>,
@@ -86,20 +96,57 @@ pub struct Levels {
     bytes: AtomicU64,
 }
 
-/// The buckets that one connection draws from.
+/// The buckets that one connection draws from, each by its rule.
 #[derive(Debug)]
-pub struct Meter(Vec<Arc<Levels>>);
+pub struct Meter {
+    rules: Arc<[Rate]>,
+    levels: Vec<Arc<Levels>>,
+    /// That of the connection alone, if a rule has one.
+    own: Option<Arc<Levels>>,
+}
 
 impl Rates {
-    /// The buckets of one connection of this identity, in the order of the rules.
+    /// Full buckets under these rules.
     #[must_use]
-    pub fn meter(&self, rates: &[Rate], identity: &str) -> Meter {
+    pub fn of(rules: &[Rate]) -> Self {
+        Self { rules: Mutex::new(rules.into()), ..Self::default() }
+    }
+
+    /// From now on these rules hold, for all connections. What was taken stays taken.
+    pub fn put_in_force(&self, rules: &[Rate]) {
+        let mut in_force = self.rules();
+        if **in_force != *rules {
+            *in_force = rules.into();
+            self.epoch.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// How often the rules changed: a meter of another number is out of date.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    fn rules(&self) -> MutexGuard<'_, Arc<[Rate]>> {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The buckets of one connection of this identity, in the order of the rules; none if there are
+    /// no rules. `before` is what the connection drew from until now.
+    #[must_use]
+    pub fn meter(&self, identity: &dyn Display, before: Option<Meter>) -> Option<Meter> {
+        let rules = Arc::clone(&self.rules());
+        if rules.is_empty() {
+            return None;
+        }
+        let mut own = before.and_then(|meter| meter.own);
         let levels = |rate: &Rate| match rate.per {
-            Per::Connection => Arc::default(),
+            Per::Connection => Arc::clone(own.get_or_insert_default()),
             Per::Service => Arc::clone(&self.service),
-            Per::Identity => self.of_identity(identity),
+            Per::Identity => self.of_identity(&identity.to_string()),
         };
-        Meter(rates.iter().map(levels).collect())
+        let levels = rules.iter().map(levels).collect();
+        Some(Meter { rules, levels, own })
     }
 
     /// Two generations: when the young one is full the old one is dropped, so nothing is scanned.
@@ -122,18 +169,17 @@ impl Rates {
     ///
     /// # Errors
     /// The rule, and the wait.
-    pub fn take<'r>(
+    pub fn take<'m>(
         &self,
-        rates: &'r [Rate],
-        meter: &Meter,
+        meter: &'m Meter,
         size: usize,
         now: Instant,
-    ) -> Result<(), (&'r Rate, Duration)> {
+    ) -> Result<(), (&'m Rate, Duration)> {
         let base = *self.base.get_or_init(|| now);
         // An hour ahead, so that a bucket that was never used is full.
         let nanos = now.saturating_duration_since(base) + Duration::from_secs(3600);
         let nanos = u64::try_from(nanos.as_nanos()).unwrap_or(u64::MAX);
-        for (rate, levels) in rates.iter().zip(&meter.0) {
+        for (rate, levels) in meter.rules.iter().zip(&meter.levels) {
             if let Some(bucket) = &rate.messages {
                 bucket.take(&levels.messages, 1, nanos).map_err(|wait| (rate, wait))?;
             }
@@ -162,17 +208,17 @@ mod tests {
     // CON-24
     #[test]
     fn a_burst_passes_and_then_the_rate_holds() {
-        let (rates, rule, mut now) = (Rates::default(), rate(Per::Connection), start());
-        let meter = rates.meter(&rule, "app");
+        let (rates, mut now) = (Rates::of(&rate(Per::Connection)), start());
+        let meter = rates.meter(&"app", None).unwrap();
         for _ in 0..5 {
-            assert!(rates.take(&rule, &meter, 1, now).is_ok());
+            assert!(rates.take(&meter, 1, now).is_ok());
         }
-        let (_, wait) = rates.take(&rule, &meter, 1, now).unwrap_err();
+        let (_, wait) = rates.take(&meter, 1, now).unwrap_err();
         assert_eq!(wait, Duration::from_millis(100));
         let mut passed = 0;
         for _ in 0..1000 {
             now += Duration::from_millis(10);
-            passed += u32::from(rates.take(&rule, &meter, 1, now).is_ok());
+            passed += u32::from(rates.take(&meter, 1, now).is_ok());
         }
         assert_eq!(passed, 100);
     }
@@ -180,13 +226,42 @@ mod tests {
     // TRAP-27
     #[test]
     fn connections_of_one_identity_share_its_bucket() {
-        let (rates, rule, now) = (Rates::default(), rate(Per::Identity), start());
-        let (one, two, other) =
-            (rates.meter(&rule, "app"), rates.meter(&rule, "app"), rates.meter(&rule, "web"));
+        let (rates, now) = (Rates::of(&rate(Per::Identity)), start());
+        let meter = |name: &str| rates.meter(&name, None).unwrap();
+        let (one, two, other) = (meter("app"), meter("app"), meter("web"));
         for _ in 0..5 {
-            assert!(rates.take(&rule, &one, 1, now).is_ok());
+            assert!(rates.take(&one, 1, now).is_ok());
         }
-        assert!(rates.take(&rule, &two, 1, now).is_err());
-        assert!(rates.take(&rule, &other, 1, now).is_ok());
+        assert!(rates.take(&two, 1, now).is_err());
+        assert!(rates.take(&other, 1, now).is_ok());
+    }
+
+    // TRAP-27
+    #[test]
+    fn other_rules_find_the_buckets_as_they_are() {
+        for per in [Per::Connection, Per::Identity, Per::Service] {
+            let (rates, now) = (Rates::of(&rate(per)), start());
+            let meter = rates.meter(&"app", None).unwrap();
+            for _ in 0..5 {
+                assert!(rates.take(&meter, 1, now).is_ok());
+            }
+            rates.put_in_force(&rate(per));
+            assert_eq!(rates.epoch(), 0);
+            // A faster rate: empty, and not behind what it fills in its own time.
+            let bucket = Bucket { amount: 1000, period: Duration::from_secs(1), burst: 10 };
+            let faster = Rate { messages: Some(bucket), ..rate(per).remove(0) };
+            rates.put_in_force(&[faster]);
+            assert_eq!(rates.epoch(), 1);
+            let meter = rates.meter(&"app", Some(meter)).unwrap();
+            let (_, wait) = rates.take(&meter, 1, now).unwrap_err();
+            assert_eq!(wait, Duration::from_millis(1));
+            assert!(rates.take(&meter, 1, now + wait).is_ok());
+            // None, and back: nothing was given back.
+            rates.put_in_force(&[]);
+            assert!(rates.meter(&"web", None).is_none());
+            rates.put_in_force(&rate(per));
+            let meter = rates.meter(&"app", Some(meter)).unwrap();
+            assert!((0..5).any(|_| rates.take(&meter, 1, now + wait).is_err()));
+        }
     }
 }

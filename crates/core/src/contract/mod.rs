@@ -5,6 +5,7 @@
 //! below, in this order: `frame`, `decode` (with `charset` and `text`), `select`, `field` and
 //! `schema`, `rule`, `pair`, `template`; [`crate::session`] calls them.
 
+pub mod accounts;
 mod calendar;
 pub mod charset;
 pub(crate) mod codec;
@@ -35,16 +36,18 @@ pub mod value;
 use crate::finding::Finding;
 use crate::policy::schema::ActionShape;
 use crate::rejection::{Class, Reason, Violation};
+use accounts::Held;
 use decode::{DecodeRule, Layout, WireLimits};
 use field::FieldRule;
 use frame::FrameRule;
-use limit::{Rate, Rates};
+use limit::Rate;
 use pattern::Pattern;
-use quota::{Quota, Quotas};
+use quota::Quota;
 use reject::{Reject, ReplyValue};
 use rule::Rule;
 use schema::Schema;
 use state::{StateRule, States};
+use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,11 +105,11 @@ pub struct Contract {
     pub(crate) server: Direction,
     pub(crate) rejects: Vec<(Class, Reject)>,
     pub(crate) reply_values: Vec<(String, ReplyValue)>,
-    pub(crate) rates: Rates,
-    pub(crate) quotas: Quotas,
-    /// Counts of quotas with `persist`.
-    pub(crate) kept: journal::Kept,
+    /// What its clients have used up.
+    pub(crate) accounts: Held,
     pub(crate) tests: Vec<test::Vector>,
+    /// What it was read from: its own text, then each schema file.
+    pub(crate) source: Vec<Box<str>>,
 }
 
 /// How replies belong to requests.
@@ -290,8 +293,21 @@ impl Contract {
         text: &str,
         read: &dyn Fn(&str) -> Result<String, String>,
     ) -> Result<(Arc<Self>, Vec<Finding>), Vec<Finding>> {
-        let (contract, findings) = file::read(file, text, read)?;
+        let source = RefCell::new(vec![text.into()]);
+        let noted = |name: &str| {
+            let text = read(name)?;
+            source.borrow_mut().push(text.as_str().into());
+            Ok(text)
+        };
+        let (contract, findings) = file::read(file, text, &noted)?;
+        let contract = Self { source: source.into_inner(), ..contract };
         Ok((Arc::new(contract), findings))
+    }
+
+    /// Whether both say the same: they were read from the same texts, whatever the files are called.
+    #[must_use]
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        self.source == other.source
     }
 
     /// `name/version`.

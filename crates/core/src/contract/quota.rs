@@ -8,7 +8,7 @@ use super::limit::Per;
 use super::value::{Pointer, Value};
 use crate::now::Now;
 use std::collections::HashMap;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Steps of a window.
@@ -60,6 +60,8 @@ impl Amount {
 /// What was asked for in one window, by step.
 #[derive(Debug, Clone)]
 pub(super) struct Count {
+    /// The window that its steps are of.
+    window: Duration,
     /// The step that now runs, counted from 1970.
     newest: u64,
     /// Amounts by step, the newest first.
@@ -69,8 +71,33 @@ pub(super) struct Count {
 }
 
 impl Count {
-    fn new(step: u64) -> Self {
-        Self { newest: step, amounts: [0; SLOTS], over: Duration::ZERO }
+    fn new(step: u64, window: Duration) -> Self {
+        Self { window, newest: step, amounts: [0; SLOTS], over: Duration::ZERO }
+    }
+
+    /// Goes on in steps of another window: another contract counts by it. An amount then counts
+    /// until the end of its old step is older than the new window, so never too short.
+    fn fit(&mut self, window: Duration, since: Duration) {
+        if self.window == window {
+            return;
+        }
+        let mut fitted = Self::new(step(since, window), window);
+        for (began, amount) in self.standing(since) {
+            let ended = (began + self.window / 24).min(since);
+            fitted.add_at(amount, ended, since);
+        }
+        *self = fitted;
+    }
+
+    /// Adds what was asked for at a time, if it still counts.
+    fn add_at(&mut self, amount: u64, at: Duration, since: Duration) {
+        let age = step(since, self.window).saturating_sub(step(at, self.window));
+        let then = usize::try_from(age).ok().and_then(|age| self.amounts.get_mut(age));
+        if let Some(then) = then {
+            *then = then.saturating_add(amount);
+            let over = at.saturating_add(self.window).saturating_add(self.window / 12);
+            self.over = self.over.max(over);
+        }
     }
 
     /// Forgets the steps that left the window.
@@ -90,11 +117,8 @@ impl Count {
     }
 
     /// When each step that still counts began, and what was asked for in it.
-    pub(super) fn standing(
-        &self,
-        window: Duration,
-        since: Duration,
-    ) -> impl Iterator<Item = (Duration, u64)> + '_ {
+    pub(super) fn standing(&self, since: Duration) -> impl Iterator<Item = (Duration, u64)> + '_ {
+        let window = self.window;
         let now = step(since, window);
         let steps = self.amounts.iter().enumerate().filter(|(_, amount)| **amount > 0);
         steps.filter_map(move |(age, amount)| {
@@ -142,7 +166,7 @@ impl Base {
     }
 }
 
-/// The counts of a contract, of all its connections; or of one connection alone.
+/// The counts of a service, of all its connections; or of one connection alone.
 #[derive(Debug, Default)]
 pub(crate) struct Quotas {
     base: OnceLock<Base>,
@@ -157,8 +181,8 @@ pub(super) struct Counts {
     swept: Duration,
 }
 
-/// Whose count it is: which message of the client, and the identity where that matters.
-pub(super) type Holder = (usize, Option<Box<str>>);
+/// Whose count it is: the name of the client's message, and the identity where that matters.
+pub(super) type Holder = (Box<str>, Option<Box<str>>);
 
 impl Counts {
     /// Whether there is room for one more, after those that are over were forgotten.
@@ -181,6 +205,7 @@ impl Counts {
     ) -> Result<(), Full> {
         let step = step(since, quota.window);
         let used = self.by_holder.get_mut(holder).map(|count| {
+            count.fit(quota.window, since);
             count.advance(step);
             count.sum()
         });
@@ -198,7 +223,9 @@ impl Counts {
     /// Books what was checked.
     pub(super) fn add(&mut self, holder: &Holder, quota: &Quota, amount: u64, since: Duration) {
         let step = step(since, quota.window);
-        let count = self.by_holder.entry(holder.clone()).or_insert_with(|| Count::new(step));
+        let new = || Count::new(step, quota.window);
+        let count = self.by_holder.entry(holder.clone()).or_insert_with(new);
+        count.fit(quota.window, since);
         count.advance(step);
         let [newest, ..] = &mut count.amounts;
         *newest = newest.saturating_add(amount);
@@ -216,18 +243,26 @@ impl Counts {
         most: usize,
     ) -> bool {
         let now = step(since, quota.window);
-        let age = now.saturating_sub(step(at, quota.window));
-        let Some(age) = usize::try_from(age).ok().filter(|age| *age < SLOTS) else { return true };
+        if now.saturating_sub(step(at, quota.window)) >= SLOTS as u64 {
+            return true;
+        }
         if !self.by_holder.contains_key(holder) && self.by_holder.len() >= most {
             return false;
         }
-        let count = self.by_holder.entry(holder.clone()).or_insert_with(|| Count::new(now));
-        if let Some(then) = count.amounts.get_mut(age) {
-            *then = then.saturating_add(amount);
-        }
-        let over = at.saturating_add(quota.window).saturating_add(quota.window / 12);
-        count.over = count.over.max(over);
+        let new = || Count::new(now, quota.window);
+        let count = self.by_holder.entry(holder.clone()).or_insert_with(new);
+        count.add_at(amount, at, since);
         true
+    }
+
+    /// Takes out the counts of a message.
+    pub(super) fn take(&mut self, message: &str) -> Vec<(Holder, Count)> {
+        self.by_holder.extract_if(|(name, _), _| **name == *message).collect()
+    }
+
+    /// Puts in counts that were taken out elsewhere.
+    pub(super) fn put(&mut self, counts: Vec<(Holder, Count)>) {
+        self.by_holder.extend(counts);
     }
 
     /// All of them.
@@ -254,18 +289,22 @@ impl Quotas {
     /// What was asked for already, if the window has no room for it.
     pub(crate) fn book(
         &self,
-        message: usize,
+        message: &str,
         identity: Option<&str>,
         quota: &Quota,
         amount: u64,
         now: Now,
     ) -> Result<(), Full> {
         let since = self.base.get_or_init(|| Base::new(now)).until(now);
-        let holder = (message, identity.map(Box::from));
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let holder = (message.into(), identity.map(Box::from));
+        let mut counts = self.counts();
         counts.check(&holder, quota, amount, since, COUNTS)?;
         counts.add(&holder, quota, amount, since);
         Ok(())
+    }
+
+    pub(super) fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -290,7 +329,7 @@ mod tests {
         let (quotas, rule, start) = (Quotas::default(), quota(10, 24), start());
         let book = |amount, ms| {
             let now = start.after(Duration::from_millis(ms));
-            quotas.book(0, Some("app"), &rule, amount, now)
+            quotas.book("spend", Some("app"), &rule, amount, now)
         };
         assert_eq!(book(10, 1_000), Ok(()));
         assert_eq!(book(1, 24_900), Err(Full::Used(10)));
@@ -306,11 +345,30 @@ mod tests {
     #[test]
     fn identities_and_messages_count_apart() {
         let (quotas, rule, now) = (Quotas::default(), quota(1, 60), start());
-        for (message, identity) in [(0, Some("app")), (1, Some("app")), (0, Some("web")), (0, None)]
+        for (message, identity) in
+            [("buy", Some("app")), ("sell", Some("app")), ("buy", Some("web")), ("buy", None)]
         {
             assert_eq!(quotas.book(message, identity, &rule, 1, now), Ok(()));
             assert_eq!(quotas.book(message, identity, &rule, 1, now), Err(Full::Used(1)));
         }
+    }
+
+    // TRAP-27
+    #[test]
+    fn another_window_counts_what_was_asked_for_and_never_too_short() {
+        let (quotas, start) = (Quotas::default(), start());
+        let book = |rule: &Quota, amount, ms| {
+            let now = start.after(Duration::from_millis(ms));
+            quotas.book("spend", Some("app"), rule, amount, now)
+        };
+        assert_eq!(book(&quota(10, 24), 10, 1_000), Ok(()));
+        // Longer: it counts until it has left that window too.
+        assert_eq!(book(&quota(10, 240), 1, 2_000), Err(Full::Used(10)));
+        assert_eq!(book(&quota(10, 240), 1, 240_999), Err(Full::Used(10)));
+        assert_eq!(book(&quota(10, 240), 10, 260_000), Ok(()));
+        // Shorter: until its whole step is older than that.
+        assert_eq!(book(&quota(10, 24), 1, 283_999), Err(Full::Used(10)));
+        assert_eq!(book(&quota(10, 24), 10, 300_000), Ok(()));
     }
 
     // TRAP-11
@@ -335,7 +393,7 @@ mod tests {
             for (amount, later) in asked {
                 at += later;
                 let now = start.after(Duration::from_millis(at));
-                if quotas.book(0, None, &rule, amount, now).is_ok() {
+                if quotas.book("spend", None, &rule, amount, now).is_ok() {
                     booked.push((at, amount));
                 }
                 let window: u64 =

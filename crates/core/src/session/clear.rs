@@ -142,14 +142,7 @@ impl Session {
         let Some(amount) = quota.amount.of(&message.tree) else {
             return refused("what the message asks for is no amount".to_owned());
         };
-        let (at, contract) = (message.message, &self.contract);
-        let shared = |identity| {
-            if quota.persist {
-                contract.kept.book(contract, at, identity, amount, now)
-            } else {
-                contract.quotas.book(at, identity, quota, amount, now)
-            }
-        };
+        let shared = |identity| self.accounts.book(&rule.name, identity, quota, amount, now);
         let booked = match (&self.warrant, quota.per) {
             // The far gateway counts.
             (Warrant::NotJudged, _) => return Ok(()),
@@ -159,17 +152,18 @@ impl Session {
             }
             (Warrant::Permit(_), Per::Service) if !self.counts_alone => shared(None),
             (Warrant::Permit(_) | Warrant::Rehearsed(_), _) => {
-                self.own_quotas.book(at, None, quota, amount, now)
+                let booked = self.own_quotas.book(&rule.name, None, quota, amount, now);
+                booked.map_err(|full| (full, quota.clone()))
             }
         };
+        let Err((full, quota)) = booked else { return Ok(()) };
         let (max, window) = (quota.max, units::shown(quota.window));
-        match booked {
-            Ok(()) => Ok(()),
-            Err(Full::Used(used)) => refused(format!(
+        match full {
+            Full::Used(used) => refused(format!(
                 "{amount} more than {used} is over the contract's quota of {max} in {window}"
             )),
-            Err(Full::Counts) => refused("there are too many counts of this quota".to_owned()),
-            Err(Full::Unkept(why)) => refused(format!("what is asked for cannot be kept: {why}")),
+            Full::Counts => refused("there are too many counts of this quota".to_owned()),
+            Full::Unkept(why) => refused(format!("what is asked for cannot be kept: {why}")),
         }
     }
 

@@ -240,7 +240,7 @@ fn what_comes_too_fast_waits_for_its_rate() {
     );
     let contract = contract(&text);
     let mut pair = Pair::with(Arc::clone(&contract), &Limits::default());
-    pair.session.meter = Some(contract.rates.meter(&contract.limits.rate, "app"));
+    pair.session.meter = contract.accounts().rates.meter(&"app", None);
     pair.client(b"1\n2\n3\n");
     assert_eq!(&pair.service[..], b"1\n2\n");
     assert!(!pair.session.wants(Side::Client));
@@ -260,7 +260,7 @@ fn what_was_refused_for_its_rate_never_reaches_the_service() {
     let contract = contract(&text);
     let open = || {
         let mut pair = Pair::with(Arc::clone(&contract), &Limits::default());
-        pair.session.meter = Some(contract.rates.meter(&contract.limits.rate, "app"));
+        pair.session.meter = contract.accounts().rates.meter(&"app", None);
         pair.client(b"1\n2\n3\n").server(b"11\n12\n");
         assert_eq!(
             (&pair.service[..], &pair.peer[..]),

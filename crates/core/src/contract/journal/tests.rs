@@ -109,7 +109,12 @@ fn at(ms: u64) -> Now {
 }
 
 fn book(contract: &Contract, who: &str, amount: u64, now: Now) -> Result<(), Full> {
-    contract.kept.book(contract, 0, Some(who), amount, now)
+    book_of(contract, Some(who), amount, now)
+}
+
+fn book_of(contract: &Contract, who: Option<&str>, amount: u64, now: Now) -> Result<(), Full> {
+    let (name, quota) = contract.quotas().next().unwrap();
+    contract.accounts().book(name, who, quota, amount, now).map_err(|(full, _)| full)
 }
 
 // CON-25
@@ -185,7 +190,7 @@ fn the_contract_of_a_new_run_says_what_still_counts() {
     let renamed = with("name    = \"spend\"", "name    = \"pay\"");
     assert_eq!(book(&renamed, "app", 100, at(1_000)), Ok(()));
     let shared = with("per = \"identity\"", "per = \"service\"");
-    assert_eq!(shared.kept.book(&shared, 0, None, 100, at(1_000)), Ok(()));
+    assert_eq!(book_of(&shared, None, 100, at(1_000)), Ok(()));
     assert!(!with(", persist = true", "").persists_quotas());
 }
 
