@@ -22,6 +22,7 @@ mod states;
 mod tests;
 
 use super::codec::Codec;
+use super::fingerprint::{Beside, Fingerprint};
 use super::{Contract, Pairing, Reuse, Side, accounts::Held};
 use crate::document::{Document, Placed, Table};
 use crate::finding::Finding;
@@ -38,7 +39,9 @@ pub(super) fn read(
     let document = Document::new(file, text);
     let contract = document.parse().map(|table| {
         let top = Table::top(&document, &table, "K-01");
-        let contract = contract(&top, read);
+        let beside = Beside::new(read);
+        let fingerprint = || beside.fingerprint(text);
+        let contract = contract(&top, &|name| beside.read(name), &fingerprint);
         top.finish();
         contract
     })?;
@@ -51,7 +54,11 @@ pub(super) fn read(
     }
 }
 
-fn contract(top: &Table<'_, '_>, read: ReadFile<'_>) -> Option<Contract> {
+fn contract(
+    top: &Table<'_, '_>,
+    read: ReadFile<'_>,
+    fingerprint: &dyn Fn() -> Fingerprint,
+) -> Option<Contract> {
     let name = name(top);
     let title = top.text("title").map(|title| title.value.to_owned()).unwrap_or_default();
     let audit_bytes = audit_bytes(top);
@@ -105,6 +112,7 @@ fn contract(top: &Table<'_, '_>, read: ReadFile<'_>) -> Option<Contract> {
     let tests = tests::vectors(top, &states);
     Some(Contract {
         name: name?,
+        fingerprint: fingerprint(),
         title,
         shadow,
         codec: codec.cloned(),

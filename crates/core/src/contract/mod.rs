@@ -14,6 +14,7 @@ pub mod decode;
 pub mod doc;
 pub mod field;
 mod file;
+pub(crate) mod fingerprint;
 pub mod frame;
 pub mod journal;
 pub mod learn;
@@ -88,6 +89,7 @@ impl Side {
 #[derive(Debug)]
 pub struct Contract {
     pub(crate) name: String,
+    pub(crate) fingerprint: fingerprint::Fingerprint,
     pub(crate) title: String,
     /// It is tried, and not enforced.
     pub(crate) shadow: bool,
@@ -314,6 +316,20 @@ impl Contract {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// SHA-256 over its file and the schema files that it names, as 64 lower-case hexadecimal digits
+    /// (`contracts.md` section 3.1): contracts with one hash are one contract. Of a contract without
+    /// schema files it is what `sha256sum` prints.
+    #[must_use]
+    pub fn hash(&self) -> &str {
+        self.fingerprint.as_str()
+    }
+
+    /// The first 16 digits of its [`hash`](Self::hash): `contract_hash` on the record.
+    #[must_use]
+    pub fn short_hash(&self) -> &str {
+        self.fingerprint.short()
     }
 
     /// What it is, for people.
