@@ -353,6 +353,16 @@ impl Session {
         }
     }
 
+    /// Begins with what earlier messages are supposed to have left, for vectors.
+    #[must_use]
+    pub(crate) fn remembering(
+        mut self,
+        values: &[(String, crate::contract::value::Value<'static>)],
+    ) -> Self {
+        self.remembered = Remembered::supposed(values);
+        self
+    }
+
     /// Takes bytes that a side sent. Call it whenever bytes came from a side that
     /// [`wants`](Self::wants) to be read; then write out what stands in `out`.
     ///

@@ -61,6 +61,50 @@ pub(crate) fn is_rfc3339(text: &[u8]) -> bool {
         && is_time(&[*h1, *h2, *n1, *n2, *s1, *s2])
 }
 
+/// The instant, in Unix milliseconds, of a day (`YYYYMMDD`, its beginning in UTC) or of a date and
+/// time of RFC 3339, within the years 1 to 9999. What is below a millisecond is left out.
+#[must_use]
+pub(crate) fn unix_ms(text: &[u8]) -> Option<i64> {
+    if is_day(text) {
+        return Some(days(text, 0, 4, 6)? * DAY_MS);
+    }
+    if !is_rfc3339(text) {
+        return None;
+    }
+    let clock = |from: usize| {
+        let (hour, minute) = (number(text, from, from + 2)?, number(text, from + 3, from + 5)?);
+        Some(i64::from(hour * 60 + minute) * 60_000)
+    };
+    let seconds = i64::from(number(text, 17, 19)?) * 1000;
+    let fraction = text.get(20..).filter(|_| text.get(19) == Some(&b'.')).unwrap_or_default();
+    let digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).chain(b"000").take(3);
+    let ms = digits.fold(0, |n, byte| n * 10 + i64::from(byte - b'0'));
+    let zone = text.len().saturating_sub(6);
+    let ahead = match text.get(zone) {
+        Some(b'+') => clock(zone + 1)?,
+        Some(b'-') if text.last() != Some(&b'Z') => -clock(zone + 1)?,
+        _ => 0,
+    };
+    let instant = days(text, 0, 5, 8)? * DAY_MS + clock(11)? + seconds + ms - ahead;
+    (FIRST_MS..=LAST_MS).contains(&instant).then_some(instant)
+}
+
+const DAY_MS: i64 = 86_400_000;
+/// The first instant of the year 1 and the last one of 9999.
+const FIRST_MS: i64 = -62_135_596_800_000;
+const LAST_MS: i64 = 253_402_300_799_999;
+
+/// The days since 1970-01-01 of the day that stands at these places (Howard Hinnant's
+/// days-from-civil).
+fn days(text: &[u8], year: usize, month: usize, day: usize) -> Option<i64> {
+    let two = |at: usize| number(text, at, at + 2).map(i64::from);
+    let (year, month, day) = (i64::from(number(text, year, year + 4)?), two(month)?, two(day)?);
+    let year = year - i64::from(month <= 2);
+    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    Some(era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468)
+}
+
 fn exists(year: u32, month: u32, day: u32) -> bool {
     let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let days = match month {
@@ -105,6 +149,27 @@ mod tests {
         }
         assert!(is_short_day(b"240229") && is_short_day(b"000229"));
         assert!(!is_short_day(b"230229") && !is_short_day(b"20240229"));
+    }
+
+    #[test]
+    fn a_date_is_an_instant() {
+        for (text, instant) in [
+            ("19700101", 0),
+            ("20261126", 1_795_651_200_000),
+            ("20240229", 1_709_164_800_000),
+            ("00010101", FIRST_MS),
+            ("2026-11-26T05:34:29Z", 1_795_671_269_000),
+            ("2026-11-26T05:34:29.5Z", 1_795_671_269_500),
+            ("2026-11-26T05:34:29.1239+09:00", 1_795_638_869_123),
+            ("2026-11-26T05:34:29-00:30", 1_795_673_069_000),
+            ("9999-12-31T23:59:59.999Z", LAST_MS),
+        ] {
+            assert_eq!(unix_ms(text.as_bytes()), Some(instant), "{text}");
+        }
+        for none in ["261126", "20230229", "9999-12-31T23:59:59-00:01", "0001-01-01T00:00:00+00:01"]
+        {
+            assert_eq!(unix_ms(none.as_bytes()), None, "{none}");
+        }
     }
 
     #[test]

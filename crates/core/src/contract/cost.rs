@@ -7,7 +7,7 @@
 use super::decode::{DecodeRule, WireLimits};
 use super::field::FieldRule;
 use super::frame::FrameRule;
-use super::{Contract, ContractLimits, Direction, MessageRule, Pairing, Role, Side};
+use super::{Contract, ContractLimits, Direction, MessageRule, Pairing, Side};
 
 /// Most units of one message: 50 ms at worst, on input that was made for it.
 pub const BUDGET: u64 = 5_000_000;
@@ -177,10 +177,7 @@ fn pairing_and_resource(
     pairing: &Pairing,
 ) -> (u64, String) {
     let pair = if matches!(pairing, Pairing::Key(_)) { 64 } else { 0 };
-    let template = match &message.role {
-        Role::Request(request) => request.resource.as_ref(),
-        _ => None,
-    };
+    let template = message.asking().and_then(|asking| asking.resource.as_ref());
     let many = template.is_some_and(|template| template.pointers().any(|(_, list)| list));
     let resources = match template {
         None => 0,

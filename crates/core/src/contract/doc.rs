@@ -10,8 +10,10 @@ use super::quota::{Amount, Quota};
 use super::reject::{AckVerdict, Form, Reject, Reply, Then};
 use super::state::StateRule;
 use super::{
-    Contract, DecodeRule, Direction, MessageRule, Pairing, Pointer, Role, Side, Value, units,
+    Asking, Contract, DecodeRule, Direction, MessageRule, Pairing, Pointer, Role, Side, Value,
+    units,
 };
+use crate::policy::schema::cedar_type;
 use crate::rejection::Class;
 use std::fmt::Write;
 
@@ -111,7 +113,7 @@ impl Contract {
         }
         text.push_str("| action | of messages | it sees |\n|---|---|---|\n");
         for action in self.actions() {
-            let of = self.client.messages.iter().filter(|m| m.action() == Some(&action.name));
+            let of = self.messages().filter(|m| m.action() == Some(&action.name));
             let of: Vec<String> = of.map(|message| format!("`{}`", message.name)).collect();
             let sees = action.context.iter().map(|shown| {
                 let optional = if shown.optional { " (not always)" } else { "" };
@@ -119,9 +121,25 @@ impl Contract {
             });
             let sees: Vec<String> = sees.collect();
             let sees = if sees.is_empty() { "nothing of it".to_owned() } else { sees.join(", ") };
-            let name =
-                if action.name.is_empty() { "none: the exchange itself" } else { &action.name };
-            let _ = writeln!(text, "| `{name}` | {} | {sees} |", of.join(", "));
+            let _ = writeln!(text, "| `{}` | {} | {sees} |", action.name, of.join(", "));
+        }
+        text.push('\n');
+        self.remembered_table(text);
+    }
+
+    /// What a policy sees of earlier messages, and which ones leave it.
+    fn remembered_table(&self, text: &mut String) {
+        let remembered = self.remembered();
+        if remembered.is_empty() {
+            return;
+        }
+        text.push_str("Of earlier messages it sees, where they came:\n\n| `context.session` | type | left by |\n|---|---|---|\n");
+        for attribute in remembered {
+            let leaves = |m: &&MessageRule| m.remember.iter().any(|of| of.name == attribute.name);
+            let by = self.messages().filter(leaves).map(|message| format!("`{}`", message.name));
+            let by: Vec<String> = by.collect();
+            let kind = cedar_type(&attribute.kind);
+            let _ = writeln!(text, "| `{}` | {kind} | {} |", attribute.name, by.join(", "));
         }
         text.push('\n');
     }
@@ -284,19 +302,25 @@ fn field(rule: &FieldRule) -> String {
 
 fn asks_for(message: &MessageRule) -> String {
     match &message.role {
-        Role::Request(request) if request.setup => "nothing: it opens the exchange".to_owned(),
         Role::Request(request) => {
-            let resource = request.resource.as_ref().map(|r| format!(" on `{}`", r.source()));
+            let asked = request.asking.as_ref().map(asked);
+            let asked = asked.unwrap_or_else(|| "nothing: it opens the exchange".to_owned());
             let silent = if request.expects { "" } else { "; no reply" };
             let many = if request.many { "; many replies" } else { "" };
             let quota = request.quota.as_ref().map(|quota| format!("; {}", allowed(quota)));
-            let (resource, quota) = (resource.unwrap_or_default(), quota.unwrap_or_default());
-            format!("`{}`{resource}{silent}{many}{quota}", request.action)
+            format!("{asked}{silent}{many}{}", quota.unwrap_or_default())
         }
         Role::Reply(names) => names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", "),
-        Role::Push => "nothing: said unasked".to_owned(),
+        Role::Push(None) => "nothing: said unasked".to_owned(),
+        Role::Push(Some(asking)) => format!("nothing: said unasked, to who may {}", asked(asking)),
         Role::Ask => "nothing: it asks the client".to_owned(),
     }
+}
+
+/// An action, and on what.
+fn asked(asking: &Asking) -> String {
+    let resource = asking.resource.as_ref().map(|r| format!(" on `{}`", r.source()));
+    format!("`{}`{}", asking.action, resource.unwrap_or_default())
 }
 
 fn refusal(fault: &str, reject: &Reject, text: &mut String) {

@@ -100,6 +100,7 @@ fn contract(
         codec::complete(top, codec, &mut client, &mut server);
     }
     exclusive::check(top, &client, &server, &pairing, codec);
+    actions::show_remembered(&mut client, &mut server);
     let states = states.check(top, &client, &server);
     let (mut rejects, reply_values) =
         rejects::rejects(top, &client, &server, &limits, &pairing, codec);
@@ -109,7 +110,7 @@ fn contract(
     secrets::check(top, &client, &server, &pairing, &reply_values);
     cost::check(top, Side::Client, &client, &limits, &pairing);
     cost::check(top, Side::Server, &server, &limits, &pairing);
-    let tests = tests::vectors(top, &states);
+    let tests = tests::vectors(top, &states, &client, &server);
     Some(Contract {
         name: name?,
         fingerprint: fingerprint(),

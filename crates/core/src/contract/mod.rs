@@ -6,7 +6,7 @@
 //! `schema`, `rule`, `pair`, `template`; [`crate::session`] calls them.
 
 pub mod accounts;
-mod calendar;
+pub(crate) mod calendar;
 pub mod charset;
 pub(crate) mod codec;
 pub mod cost;
@@ -35,7 +35,7 @@ pub mod units;
 pub mod value;
 
 use crate::finding::Finding;
-use crate::policy::schema::ActionShape;
+use crate::policy::schema::{ActionShape, Attribute};
 use crate::rejection::{Class, Reason, Violation};
 use accounts::Held;
 use decode::{DecodeRule, Layout, WireLimits};
@@ -47,7 +47,7 @@ use quota::Quota;
 use reject::{Reject, ReplyValue};
 use rule::Rule;
 use schema::Schema;
-use state::{StateRule, States};
+use state::{Remember, StateRule, States};
 use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
@@ -220,7 +220,7 @@ pub struct MessageRule {
     /// When it may be said; none where the contract has no states.
     pub(crate) state: Option<StateRule>,
     /// Values that the connection keeps under a name once the message was cleared.
-    pub(crate) remember: Vec<(String, Pointer)>,
+    pub(crate) remember: Vec<Remember>,
     /// Of a reply to a request that expects many: whether it is the last one.
     pub(crate) last: bool,
     pub(crate) role: Role,
@@ -233,21 +233,28 @@ pub(crate) enum Role {
     Request(Box<Request>),
     /// A reply of the service to requests of these names.
     Reply(Vec<String>),
-    /// What the service may say unasked.
-    Push,
+    /// What the service may say unasked; where it has an action, only to a peer that may have it.
+    Push(Option<Box<Asking>>),
     /// What the service asks the client.
     Ask,
+}
+
+/// What a policy is asked about a message.
+#[derive(Debug)]
+pub(crate) struct Asking {
+    pub(crate) action: String,
+    pub(crate) resource: Option<Template>,
+    pub(crate) context: Vec<(String, Pointer)>,
+    /// What a policy sees of it.
+    pub(crate) shape: ActionShape,
 }
 
 /// What a client's message asks for.
 #[derive(Debug)]
 pub(crate) struct Request {
-    pub(crate) action: String,
-    pub(crate) resource: Option<Template>,
-    pub(crate) context: Vec<(String, Pointer)>,
-    /// Whether it opens, checks and closes the exchange itself: the Permit covers it, and no
-    /// policy is asked. It has no action.
-    pub(crate) setup: bool,
+    /// None for one that opens, checks and closes the exchange itself (`setup`): the Permit covers
+    /// it, and no policy is asked.
+    pub(crate) asking: Option<Asking>,
     /// Whether a reply is due.
     pub(crate) expects: bool,
     /// Whether replies are due until one is the last.
@@ -260,8 +267,6 @@ pub(crate) struct Request {
     pub(crate) quota: Option<Quota>,
     pub(crate) reply_timeout: Option<Duration>,
     pub(crate) rejects: Vec<(Class, Reject)>,
-    /// What a policy sees of it.
-    pub(crate) shape: ActionShape,
 }
 
 impl Contract {
@@ -369,14 +374,22 @@ impl Contract {
     #[must_use]
     pub fn actions(&self) -> Vec<ActionShape> {
         let mut actions: Vec<ActionShape> = Vec::new();
-        let asking = self.client.messages.iter().filter_map(MessageRule::request);
-        for request in asking.filter(|request| !request.setup) {
-            match actions.iter_mut().find(|action| action.name == request.action) {
-                None => actions.push(request.shape.clone()),
-                Some(known) => merge(known, &request.shape),
+        for Asking { action, shape, .. } in self.messages().filter_map(MessageRule::asking) {
+            match actions.iter_mut().find(|known| known.name == *action) {
+                None => actions.push(shape.clone()),
+                Some(known) => merge(known, shape),
             }
         }
         actions
+    }
+
+    /// What a connection may remember, as a policy sees it.
+    pub(crate) fn remembered(&self) -> Vec<Attribute> {
+        state::remembered(self.messages())
+    }
+
+    fn messages(&self) -> impl Iterator<Item = &MessageRule> {
+        self.client.messages.iter().chain(&self.server.messages)
     }
 
     /// What a side may say.
@@ -445,8 +458,7 @@ impl Contract {
 
     /// Whether some rule asks who is at the other end.
     pub(crate) fn reads_peer(&self) -> bool {
-        let messages = self.client.messages.iter().chain(&self.server.messages);
-        messages.flat_map(|message| &message.rules).any(|rule| rule.reads(rule::Root::Peer))
+        self.messages().flat_map(|message| &message.rules).any(|rule| rule.reads(rule::Root::Peer))
     }
 
     /// The sizes that a side's messages are decoded with.
@@ -477,9 +489,7 @@ fn merge(known: &mut ActionShape, other: &ActionShape) {
     }
     for attribute in &other.context {
         if !known.context.iter().any(|k| k.name == attribute.name) {
-            known
-                .context
-                .push(crate::policy::schema::Attribute { optional: true, ..attribute.clone() });
+            known.context.push(Attribute { optional: true, ..attribute.clone() });
         }
     }
 }
@@ -511,11 +521,19 @@ impl MessageRule {
         &self.name
     }
 
-    /// The action that it asks for, if it is a client's message.
+    /// The action that a policy is asked about: what a client's message wants done, or a push
+    /// that not every peer may have.
     #[must_use]
     pub fn action(&self) -> Option<&str> {
-        let asking = self.request().filter(|request| !request.setup);
-        asking.map(|request| request.action.as_str())
+        self.asking().map(|asking| asking.action.as_str())
+    }
+
+    pub(crate) fn asking(&self) -> Option<&Asking> {
+        match &self.role {
+            Role::Request(request) => request.asking.as_ref(),
+            Role::Push(asking) => asking.as_deref(),
+            Role::Reply(_) | Role::Ask => None,
+        }
     }
 
     pub(crate) fn request(&self) -> Option<&Request> {

@@ -1,5 +1,8 @@
 //! `States`: the order in which messages may come, one machine for both directions.
 
+use super::MessageRule;
+use super::value::Pointer;
+use crate::policy::schema::{Attribute, AttributeKind};
 use crate::rejection::{Reason, Violation};
 
 /// The states of a contract; none where no message has a `state` (`contracts.md` section 13).
@@ -20,6 +23,29 @@ pub(crate) struct StateRule {
     pub(crate) from: Option<Vec<usize>>,
     /// The state after it; none to stay.
     pub(crate) to: Option<usize>,
+}
+
+/// A value of a message that the connection keeps under a name (`contracts.md` section 13).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Remember {
+    pub(crate) name: String,
+    pub(crate) at: Pointer,
+    /// Its type in a policy, if it has one.
+    pub(crate) kind: Option<AttributeKind>,
+}
+
+/// What a connection may remember of these messages, as a policy sees it. Nothing is there before
+/// its message came, so each is optional; what has no type in a policy is for rules and resources
+/// alone (K-47).
+pub(crate) fn remembered<'m>(messages: impl Iterator<Item = &'m MessageRule>) -> Vec<Attribute> {
+    let mut all: Vec<Attribute> = Vec::new();
+    for Remember { name, kind, .. } in messages.flat_map(|message| &message.remember) {
+        let Some(kind) = kind else { continue };
+        if !all.iter().any(|known| known.name == *name) {
+            all.push(Attribute { name: name.clone(), kind: kind.clone(), optional: true });
+        }
+    }
+    all
 }
 
 impl States {

@@ -29,6 +29,8 @@ pub struct Vector {
     pub(super) allow: bool,
     /// Where it begins, if not in the contract's initial state.
     pub(super) state: Option<usize>,
+    /// What earlier messages are supposed to have left.
+    pub(super) remembered: Vec<(String, Value<'static>)>,
     /// Who speaks, for rules that read `peer`, with its roles.
     pub(super) identity: Option<Identity>,
     pub(super) roles: Vec<String>,
@@ -264,7 +266,7 @@ impl Runner<'_> {
             session = session.rehearsed_as(identity, &self.vector.roles);
         }
         let state = self.vector.state.unwrap_or(self.contract.states.initial);
-        let session = session.beginning_in(state);
+        let session = session.beginning_in(state).remembering(&self.vector.remembered);
         Rehearsal { session, now, out: Outbox::default(), seen: Seen::default() }
     }
 
@@ -308,12 +310,13 @@ impl Runner<'_> {
     /// What a policy would see: the declared fields of the very message.
     fn context(&self, event: &Event, wanted: &[(String, Value<'static>)]) -> Result<(), String> {
         let name = event.message.as_deref();
-        let rule = self.contract.client.messages.iter().find(|m| Some(m.name.as_str()) == name);
+        let Source::Vectors(side, inputs, _) = &self.vector.source else { return Ok(()) };
+        let messages = &self.contract.direction(*side).messages;
+        let rule = messages.iter().find(|m| Some(m.name.as_str()) == name);
         let declared =
-            rule.and_then(|m| m.request()).map(|r| r.context.as_slice()).unwrap_or_default();
-        let Source::Vectors(_, inputs, _) = &self.vector.source else { return Ok(()) };
+            rule.and_then(|m| m.asking()).map(|a| a.context.as_slice()).unwrap_or_default();
         for input in inputs {
-            let tree = self.contract.decoded(Side::Client, input)?;
+            let tree = self.contract.decoded(*side, input)?;
             for (name, value) in wanted {
                 let at = declared.iter().find(|(known, _)| known == name).map(|(_, at)| at);
                 let is = at.and_then(|at| at.get(&tree));

@@ -45,14 +45,18 @@ struct Slot {
 pub(super) struct Key(Vec<u8>);
 
 impl Key {
-    /// The key of an action on one resource, for policies that look at these values of a message.
+    /// The key of an action on one resource, for policies that look at these values of a message and
+    /// at these of what is remembered.
     ///
     /// Every text stands behind its length and every value behind its kind, so that no two
     /// questions are written alike that the policies tell apart. `room` is written over.
     pub(super) fn of<'v>(
         ask: &Ask<'_>,
         resource: Option<&str>,
-        read: impl Iterator<Item = (&'v str, &'v Value<'v>)>,
+        (read, remembered): (
+            impl Iterator<Item = (&'v str, &'v Value<'v>)>,
+            impl Iterator<Item = (&'v str, &'v Value<'v>)>,
+        ),
         sights: &Sights,
         mut room: Vec<u8>,
     ) -> Self {
@@ -82,6 +86,15 @@ impl Key {
                     key.0.extend_from_slice(&literal.to_le_bytes());
                 }
             }
+        }
+        let mut remembered = remembered.peekable();
+        if remembered.peek().is_some() {
+            // No name is so long, so no value of the message reads like this border.
+            key.size(usize::MAX);
+        }
+        for (name, value) in remembered {
+            key.text(name);
+            key.value(value);
         }
         key
     }
@@ -222,8 +235,9 @@ mod tests {
     }
 
     fn key(resource: &str) -> Key {
-        let ask = Ask { action: "read", resources: &[], context: &[] };
-        Key::of(&ask, Some(resource), std::iter::empty(), &Sights::each(), Vec::new())
+        let ask = Ask { action: "read", resources: &[], context: &[], session: &[] };
+        let read = (std::iter::empty(), std::iter::empty());
+        Key::of(&ask, Some(resource), read, &Sights::each(), Vec::new())
     }
 
     // AZ-4, AZ-5
@@ -284,9 +298,9 @@ mod tests {
             (i64::MAX, "c", Some("rx")),
             (3, "a", Some("r/y/z")),
         ] {
-            let ask = Ask { action: "a", resources: &[], context: &[] };
+            let ask = Ask { action: "a", resources: &[], context: &[], session: &[] };
             let (n, t) = (Value::Int(n), Value::Text(t.into()));
-            let read = [("n", &n), ("t", &t)].into_iter();
+            let read = ([("n", &n), ("t", &t)].into_iter(), std::iter::empty());
             keys.push(Key::of(&ask, resource, read, &sights, Vec::new()).0);
         }
         assert_eq!((&keys[7], &keys[8], &keys[9]), (&keys[3], &keys[6], &keys[2]));
@@ -319,17 +333,17 @@ mod tests {
         for (action, resource) in
             [("a", None), ("a", Some("")), ("ab", Some("c")), ("a", Some("bc")), ("", Some("abc"))]
         {
-            let ask = Ask { action, resources: &[], context: &[] };
-            let of = |read: &[(&'static str, &Value<'static>)]| {
-                let read = read.iter().copied();
+            let ask = Ask { action, resources: &[], context: &[], session: &[] };
+            let of = |message: &[(&'static str, &Value<'static>)],
+                      session: &[(&'static str, &Value<'static>)]| {
+                let read = (message.iter().copied(), session.iter().copied());
                 Key::of(&ask, resource, read, &Sights::each(), vec![0; 7]).0
             };
-            keys.push(of(&[]));
+            keys.push(of(&[], &[]));
             for value in &values {
-                for name in ["n", "m"] {
-                    keys.push(of(&[(name, value)]));
-                }
-                keys.push(of(&[("n", value), ("m", value)]));
+                let (n, m) = (("n", value), ("m", value));
+                keys.extend([of(&[n], &[]), of(&[m], &[]), of(&[n, m], &[])]);
+                keys.extend([of(&[], &[n]), of(&[n], &[m]), of(&[], &[n, m])]);
             }
         }
         let all = keys.len();

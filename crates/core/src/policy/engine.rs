@@ -261,8 +261,9 @@ impl Engine {
         room: Vec<u8>,
     ) -> Option<Key> {
         let cut = slice.by_action.get(ask.action).filter(|cut| !cut.reads.now)?;
-        let (read, sights) = (cut.reads.of(ask), &cut.reads.sights);
-        self.fits(cut, ask, resource).then(|| Key::of(ask, resource, read, sights, room))
+        let (read, session) = (cut.reads.of(ask), cut.reads.of_session(ask));
+        let sights = &cut.reads.sights;
+        self.fits(cut, ask, resource).then(|| Key::of(ask, resource, (read, session), sights, room))
     }
 
     /// Whether a question is of the types that the policies were checked against. What nobody
@@ -270,7 +271,7 @@ impl Engine {
     fn fits(&self, cut: &Cut, ask: &Ask<'_>, resource: Option<&str>) -> bool {
         cut.reads.nothing()
             || match self.shapes.get(ask.action) {
-                Some(shape) => fits(shape, resource.is_some(), ask.context),
+                Some(shape) => fits(shape, resource.is_some(), ask),
                 None => ask.action == CONNECT && resource.is_none(),
             }
     }
@@ -296,7 +297,8 @@ impl Engine {
             return error("no such resource");
         };
         let Placed { uid, entities, .. } = &*placed.insert(known);
-        let Some(context) = cut.reads.context(ask, connection, now) else {
+        let shape = self.shapes.get(ask.action);
+        let Some(context) = cut.reads.context(ask, shape, connection, now) else {
             return error("the context has no type in the schema");
         };
         let (principal, action) = (slice.principal.clone(), cut.action.clone());

@@ -2,8 +2,9 @@
 //!
 //! A connection is admitted once, which gives its [`Permit`]; every message is authorized against
 //! the policies that can fit its peer. Whatever goes wrong while deciding is a denial. What a
-//! message says reaches a policy through its context alone, so a decision is the same for every
-//! message with that action, that resource and those values that a policy reads, and is kept;
+//! message says, or the connection remembers, reaches a policy through its context alone, so a
+//! decision is the same for every message with that action, that resource and those values that a
+//! policy reads, and is kept;
 //! only what reads the time is decided anew each time (`crates.md` section 5.1).
 
 mod cache;
@@ -80,6 +81,8 @@ pub struct Ask<'a> {
     pub resources: &'a [String],
     /// What the message shows: attribute and value.
     pub context: &'a [(&'a str, &'a Value<'a>)],
+    /// What the connection remembers of earlier messages; a claim, and never mixed with the rest.
+    pub session: &'a [(&'a str, &'a Value<'a>)],
 }
 
 /// An action was permitted.
@@ -160,7 +163,7 @@ impl Policy {
             let reason = Reason::RoleMissing;
             return Err(Denial { reason, sentence, policies: Vec::new() });
         }
-        let ask = Ask { action: CONNECT, resources: &[], context: &[] };
+        let ask = Ask { action: CONNECT, resources: &[], context: &[], session: &[] };
         match self.engine.decide(&slice, &ask, None, (&connection, now), &mut None) {
             Decision::Permit(policies) => Ok(Permit {
                 peer,

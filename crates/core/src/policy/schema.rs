@@ -11,9 +11,12 @@ pub struct ActionShape {
     pub on_resource: bool,
     /// What `context.message` holds.
     pub context: Vec<Attribute>,
+    /// What `context.session` may hold: what the connection remembers. Nothing may be there yet, so
+    /// each attribute is optional.
+    pub session: Vec<Attribute>,
 }
 
-/// One attribute of `context.message`.
+/// One attribute of `context.message` or `context.session`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attribute {
     /// The name.
@@ -33,6 +36,10 @@ pub enum AttributeKind {
     String,
     /// True or false.
     Bool,
+    /// A number with at most four digits behind the point, as text.
+    Decimal,
+    /// A day or a date and time, as text. A day is the instant at which it begins in UTC.
+    Datetime,
     /// A list whose order and repetition are lost.
     Set(Box<Self>),
     /// Named attributes.
@@ -58,10 +65,15 @@ pub fn cedar_schema(actions: &[ActionShape]) -> String {
     }
     for action in actions {
         let resource = if action.on_resource { "Resource" } else { "Service" };
+        let remembered = if action.session.is_empty() {
+            String::new()
+        } else {
+            format!(", session: {}", record(&action.session))
+        };
         let _ = writeln!(
             text,
             "action \"{}\"{} appliesTo {{\n  principal: [Peer], resource: [{resource}],\n  \
-             context: {{ now: datetime, connection: Connection, message: {} }},\n}};",
+             context: {{ now: datetime, connection: Connection, message: {}{remembered} }},\n}};",
             action.name,
             parents(&action.name),
             record(&action.context),
@@ -97,17 +109,20 @@ fn parents(name: &str) -> String {
 
 fn record(attributes: &[Attribute]) -> String {
     let member = |a: &Attribute| {
-        format!("\"{}\"{}: {}", a.name, if a.optional { "?" } else { "" }, kind(&a.kind))
+        format!("\"{}\"{}: {}", a.name, if a.optional { "?" } else { "" }, cedar_type(&a.kind))
     };
     format!("{{ {} }}", attributes.iter().map(member).collect::<Vec<_>>().join(", "))
 }
 
-fn kind(kind_of: &AttributeKind) -> String {
-    match kind_of {
+/// A type in Cedar's own words.
+pub(crate) fn cedar_type(kind: &AttributeKind) -> String {
+    match kind {
         AttributeKind::Long => "Long".to_owned(),
         AttributeKind::String => "String".to_owned(),
         AttributeKind::Bool => "Bool".to_owned(),
-        AttributeKind::Set(of) => format!("Set<{}>", kind(of)),
+        AttributeKind::Decimal => "decimal".to_owned(),
+        AttributeKind::Datetime => "datetime".to_owned(),
+        AttributeKind::Set(of) => format!("Set<{}>", cedar_type(of)),
         AttributeKind::Record(attributes) => record(attributes),
     }
 }

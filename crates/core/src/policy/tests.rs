@@ -18,8 +18,18 @@ fn actions() -> Vec<ActionShape> {
     let mut write = read.clone();
     write.push(attribute("values", AttributeKind::Set(AttributeKind::Long.into())));
     vec![
-        ActionShape { name: "modbus.read".to_owned(), on_resource: true, context: read },
-        ActionShape { name: "modbus.write".to_owned(), on_resource: true, context: write },
+        ActionShape {
+            name: "modbus.read".to_owned(),
+            on_resource: true,
+            context: read,
+            session: vec![],
+        },
+        ActionShape {
+            name: "modbus.write".to_owned(),
+            on_resource: true,
+            context: write,
+            session: vec![],
+        },
     ]
 }
 
@@ -93,7 +103,7 @@ fn ask(
     let context: Vec<_> =
         names.into_iter().zip(&values).take(if action == "modbus.write" { 5 } else { 4 }).collect();
     let resources = [format!("unit/{unit}")];
-    let ask = Ask { action, resources: &resources, context: &context };
+    let ask = Ask { action, resources: &resources, context: &context, session: &[] };
     match policy.authorize(permit, &mut DecisionCache::default(), &ask, at(ms)) {
         Ok(grant) => grant.policies.join(","),
         Err(denial) => format!("{}: {}", denial.reason, denial.policies.join(",")),
@@ -220,7 +230,7 @@ fn allow_is_a_policy_like_any_other() {
     assert_eq!(policy.ids(), ["allow-app"]);
     let permit = policy.admit(peer("spiffe://shop.example/app"), facts(), at(0)).unwrap();
     let (first, second) = (["unit/1".to_owned()], ["unit/2".to_owned()]);
-    let ask = Ask { action: "modbus.read", resources: &first, context: &[] };
+    let ask = Ask { action: "modbus.read", resources: &first, context: &[], session: &[] };
     let mut cache = DecisionCache::default();
     assert!(!policy.authorize(&permit, &mut cache, &ask, at(0)).unwrap().cached);
     assert!(policy.authorize(&permit, &mut cache, &ask, at(0)).unwrap().cached);
@@ -244,7 +254,7 @@ fn a_replaced_policy_decides_at_once() {
     let permit = open.admit(peer("spiffe://a.example/x"), facts(), at(0)).unwrap();
     let mut cache = DecisionCache::default();
     let resources = ["unit/1".to_owned()];
-    let ask = Ask { action: "modbus.read", resources: &resources, context: &[] };
+    let ask = Ask { action: "modbus.read", resources: &resources, context: &[], session: &[] };
     assert!(open.authorize(&permit, &mut cache, &ask, at(0)).is_ok());
     assert!(shut.authorize(&permit, &mut cache, &ask, at(0)).is_err());
     assert!(open.authorize(&permit, &mut cache, &ask, at(0)).is_ok());
@@ -257,4 +267,130 @@ fn only_what_reads_the_context_is_evaluated_for_every_message() {
     let permit = policy.admit(peer("spiffe://factory.example/hmi"), facts(), at(0)).unwrap();
     assert!(!policy.needs_context(&permit, "modbus.read"));
     assert_eq!(policy.reads(&permit, "modbus.write"), ["message.addr", "message.count", "now"]);
+}
+
+/// The actions `get` and `pay`, of connections that remember `user`.
+fn bank() -> Vec<ActionShape> {
+    let optional = |name: &str, kind| Attribute { optional: true, ..attribute(name, kind) };
+    let session = vec![optional("user", AttributeKind::String)];
+    let paid = vec![
+        attribute("won", AttributeKind::Decimal),
+        attribute("on", AttributeKind::Datetime),
+        optional("user", AttributeKind::String),
+    ];
+    let shape = |name: &str, context| ActionShape {
+        name: name.to_owned(),
+        on_resource: false,
+        context,
+        session: session.clone(),
+    };
+    vec![shape("get", vec![]), shape("pay", paid)]
+}
+
+fn bank_policy(conditions: &str) -> Result<Policy, Vec<String>> {
+    let text = format!(
+        "@id(\"in\") permit (principal, action == Action::\"connect\", resource);\n{conditions}"
+    );
+    let source = PolicySource { file: "bank.cedar".to_owned(), text };
+    Policy::compile("bank", &bank(), &[], &[source])
+        .map(|(policy, _)| policy)
+        .map_err(|findings| findings.iter().map(ToString::to_string).collect())
+}
+
+// Section 15.3, AZ-3: the claim of an earlier message is read under `session` alone, and a decision
+// for one claim is not one for another.
+#[test]
+fn a_remembered_claim_is_held_against_the_certificate() {
+    let policy = bank_policy(
+        "@id(\"own\") permit (principal, action == Action::\"get\", resource)\n\
+         when { context.session has user && context.session.user == principal.last };",
+    )
+    .unwrap();
+    let permit = policy.admit(peer("spiffe://bank.example/kim"), facts(), at(0)).unwrap();
+    assert_eq!(policy.reads(&permit, "get"), ["session.user"]);
+    let mut cache = DecisionCache::default();
+    let mut get = |user: Option<&str>| {
+        let user = user.map(|user| Value::Text(user.to_owned().into()));
+        let session: Vec<_> = user.iter().map(|user| ("user", user)).collect();
+        let ask = Ask { action: "get", resources: &[], context: &[], session: &session };
+        policy.authorize(&permit, &mut cache, &ask, at(0)).map(|grant| grant.cached)
+    };
+    assert_eq!(get(None).unwrap_err().reason, Reason::PolicyDenied);
+    assert_eq!(get(Some("kim")), Ok(false));
+    assert_eq!(get(Some("kim")), Ok(true));
+    assert_eq!(get(Some("lee")).unwrap_err().reason, Reason::PolicyDenied);
+    assert_eq!(get(None).unwrap_err().reason, Reason::PolicyDenied);
+    // What the message says is not what was said before, under one name or another.
+    let (kim, more) = (Value::Text("kim".into()), [("user", &Value::Text("kim".into()))]);
+    for (context, session) in
+        [(&more[..], &[][..]), (&[][..], &[("name", &kim)][..]), (&[], &[("user", &Value::Int(1))])]
+    {
+        let ask = Ask { action: "get", resources: &[], context, session };
+        let denial = policy.authorize(&permit, &mut cache, &ask, at(0)).unwrap_err();
+        assert_eq!(denial.reason, Reason::PolicyError);
+    }
+}
+
+// CON-19: what may not be there yet must be asked for with `has`; nothing is remembered of what
+// only a message says, and when connecting nothing is remembered at all.
+#[test]
+fn a_policy_asks_first_whether_something_is_remembered() {
+    for (action, condition, error) in [
+        ("== Action::\"get\"", "context.session.user == \"kim\"", "unable to guarantee safety"),
+        (
+            "== Action::\"get\"",
+            "context.session has won && context.session.won == \"1\"",
+            "evaluates to false",
+        ),
+        ("== Action::\"connect\"", "context.session has user", "attribute `session`"),
+        ("== Action::\"get\"", "context.session.usr == \"kim\"", "did you mean `user`?"),
+        ("== Action::\"get\"", "context.message.user == \"kim\"", "not found"),
+    ] {
+        let text = format!(
+            "@id(\"p\") permit (principal, action {action}, resource) when {{ {condition} }};"
+        );
+        let errors = bank_policy(&text).unwrap_err().join("\n");
+        assert!(errors.contains(error), "{errors}");
+    }
+}
+
+// Section 15.5: a decimal is compared as a number and a date as an instant; what is neither is a
+// denial, beside a policy that would permit.
+#[test]
+fn decimals_and_dates_are_what_cedar_knows_of_them() {
+    let policy = bank_policy(
+        "@id(\"small\") permit (principal, action == Action::\"pay\", resource)\n\
+         when { context.message.won.lessThanOrEqual(decimal(\"12.5\")) &&\n\
+         context.message.on >= datetime(\"2026-01-01\") && context.message.on < datetime(\"2027-01-01\") };",
+    )
+    .unwrap();
+    let permit = policy.admit(peer("spiffe://bank.example/kim"), facts(), at(0)).unwrap();
+    let pay = |won: Value<'_>, on: &str| {
+        let on = Value::Text(on.to_owned().into());
+        let context = [("won", &won), ("on", &on)];
+        let ask = Ask { action: "pay", resources: &[], context: &context, session: &[] };
+        let decided = policy.authorize(&permit, &mut DecisionCache::default(), &ask, at(0));
+        decided.map_or_else(|denial| denial.reason.as_str(), |_| "permitted")
+    };
+    let text = |won: &'static str| Value::Text(won.into());
+    for won in [
+        text("12.5"),
+        text("12.50"),
+        text("12"),
+        text("-3.0001"),
+        Value::Int(7),
+        Value::Float(12.25),
+    ] {
+        assert_eq!(pay(won.clone(), "20260229"), "policy_error", "{won:?}");
+        assert_eq!(pay(won.clone(), "20261126"), "permitted", "{won:?}");
+        assert_eq!(pay(won.clone(), "2026-01-01T00:00:00Z"), "permitted", "{won:?}");
+        assert_eq!(pay(won.clone(), "2026-01-01T00:00:00+09:00"), "policy_denied", "{won:?}");
+    }
+    assert_eq!(pay(text("12.5001"), "20261126"), "policy_denied");
+    for won in ["", "-", ".5", "5.", "1.00001", "922337203685477.5808", "1e1", "+1", "1.2.3", "５"]
+    {
+        assert_eq!(pay(text(won), "20261126"), "policy_error", "{won}");
+    }
+    assert_eq!(pay(text("-922337203685477.5808"), "20261126"), "permitted");
+    assert_eq!(pay(Value::Float(f64::NAN), "20261126"), "policy_error");
 }

@@ -117,7 +117,7 @@ impl Session {
                     self.open.close(message.key.as_ref());
                 }
             }
-            Role::Push | Role::Ask => {
+            Role::Push(_) | Role::Ask => {
                 self.totals.messages_to_client += 1;
                 self.totals.bytes_to_client += size;
                 if matches!(rule.role, Role::Ask) {

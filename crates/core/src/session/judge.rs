@@ -14,11 +14,14 @@ use crate::contract::rule::{Look, Root, Scope};
 use crate::contract::secret::wipe;
 use crate::contract::select::Unselected;
 use crate::contract::value::{Pointer, Value};
-use crate::contract::{Contract, Direction, MessageRule, Pairing, Request, Role, Side};
+use crate::contract::{Asking, Contract, Direction, MessageRule, Pairing, Request, Role, Side};
 use crate::now::Now;
 use crate::policy::{Ask, Ids, Policy};
 use crate::rejection::{Class, Reason, Violation};
 use std::sync::Arc;
+
+/// A value that a policy sees, by its name.
+type Shown<'v> = (&'v str, &'v Value<'v>);
 
 /// One whole frame, as it came.
 #[derive(Clone, Copy)]
@@ -272,7 +275,7 @@ impl Session {
         let direction = contract.direction(side);
         let judged = match side {
             Side::Client => self.judge_request(&contract, frame, policy, now),
-            Side::Server => self.judge_reply(&contract, frame),
+            Side::Server => self.judge_reply(&contract, frame, policy, now),
         };
         match judged {
             Ok(message) => self.clear(side, direction, message, frame, now, out),
@@ -330,7 +333,13 @@ impl Session {
             let violation = Violation::new(Reason::InFlight, sentence);
             return Err(Refusal::of(violation, valid.message, valid.tree).class(Class::Limit));
         }
-        self.authorize(contract, request, valid, key, policy, now)
+        match Kept::of(&request.keeps, &valid.tree) {
+            Ok(kept) => {
+                let asking = request.asking.as_ref();
+                self.authorize(contract, asking, valid, (key, kept), policy, now)
+            }
+            Err(violation) => Err(Refusal::of(violation, valid.message, valid.tree)),
+        }
     }
 
     /// Whether a message may be said in this state, and what it leaves can be kept.
@@ -392,22 +401,24 @@ impl Session {
         Ok(Some(key))
     }
 
+    /// Asks the policy in force about a message. A push is asked about as a request is: whether the
+    /// peer may have it.
     fn authorize<'a>(
         &mut self,
         contract: &Contract,
-        request: &Request,
+        asking: Option<&Asking>,
         valid: Valid<'a>,
-        key: Option<Key>,
+        (key, kept): (Option<Key>, Kept),
         policy: Option<&Policy>,
         now: Now,
     ) -> Result<Authorized<'a>, Refusal<'a>> {
         let Valid { message, tree } = valid;
-        let kept = match Kept::of(&request.keeps, &tree) {
-            Ok(kept) => kept,
-            Err(violation) => return Err(Refusal::of(violation, message, tree)),
-        };
         let mut resources = Vec::new();
-        if let Some(template) = &request.resource
+        let Some(asking) = asking else {
+            // The Permit of the connection covers it.
+            return Ok(Authorized { message, tree, key, resources, policies: None, kept });
+        };
+        if let Some(template) = &asking.resource
             && let Err(violation) = template.names(
                 &tree,
                 self.remembered.as_value(),
@@ -422,51 +433,60 @@ impl Session {
             };
             return Err(Refusal::of(violation, message, tree).class(class));
         }
-        if request.setup {
-            // The Permit of the connection covers it.
-            return Ok(Authorized { message, tree, key, resources, policies: None, kept });
-        }
-        let denial = match (&self.warrant, policy) {
-            (Warrant::NotJudged, _) | (Warrant::Rehearsed(true), _) => {
-                return Ok(Authorized { message, tree, key, resources, policies: None, kept });
+        let (violation, policies) = match self.permits(asking, &tree, &resources, policy, now) {
+            Ok(policies) => {
+                return Ok(Authorized { message, tree, key, resources, policies, kept });
             }
-            (Warrant::Rehearsed(false), _) => {
-                (Violation::new(Reason::PolicyDenied, "no policy permits it"), Vec::new())
-            }
-            (Warrant::Permit(_), None) => {
-                (Violation::new(Reason::PolicyError, "there is no policy in force"), Vec::new())
-            }
-            (Warrant::Permit(permit), Some(policy)) => {
-                // A context is built only where a policy of this peer reads it.
-                let mut context: Vec<(&str, &Value<'_>)> = Vec::new();
-                if policy.needs_context(permit, &request.action) {
-                    let shown = request.context.iter();
-                    context.extend(
-                        shown.filter_map(|(name, at)| Some((name.as_str(), at.get(&tree)?))),
-                    );
-                }
-                let ask = Ask { action: &request.action, resources: &resources, context: &context };
-                match policy.authorize(permit, &mut self.cache, &ask, now) {
-                    Ok(grant) => {
-                        let policies = Some(grant.policies);
-                        return Ok(Authorized { message, tree, key, resources, policies, kept });
-                    }
-                    Err(denial) => {
-                        (Violation::new(denial.reason, denial.sentence), denial.policies)
-                    }
-                }
-            }
+            Err(denial) => denial,
         };
-        let (violation, policies) = denial;
         let refusal = Refusal::of(violation, message, tree).class(Class::Denied);
         Err(Refusal { denied: Some(Box::new(Denied { resources, policies })), ..refusal })
     }
 
-    /// A reply must answer an open request; a push is declared as such.
+    /// Whether the peer may have an action done, and the policies that decided.
+    fn permits(
+        &mut self,
+        asking: &Asking,
+        tree: &Value<'_>,
+        resources: &[String],
+        policy: Option<&Policy>,
+        now: Now,
+    ) -> Result<Option<Ids>, (Violation, Vec<String>)> {
+        let denied = |reason, sentence| Err((Violation::new(reason, sentence), Vec::new()));
+        let (permit, policy) = match (&self.warrant, policy) {
+            (Warrant::NotJudged, _) | (Warrant::Rehearsed(true), _) => return Ok(None),
+            (Warrant::Rehearsed(false), _) => {
+                return denied(Reason::PolicyDenied, "no policy permits it");
+            }
+            (Warrant::Permit(_), None) => {
+                return denied(Reason::PolicyError, "there is no policy in force");
+            }
+            (Warrant::Permit(permit), Some(policy)) => (permit, policy),
+        };
+        // A context is built only where a policy of this peer reads it.
+        let (mut context, mut session): (Vec<Shown<'_>>, Vec<Shown<'_>>) = Default::default();
+        if policy.needs_context(permit, &asking.action) {
+            let shown = asking.context.iter();
+            context.extend(shown.filter_map(|(name, at)| Some((name.as_str(), at.get(tree)?))));
+            let (names, known) = (asking.shape.session.iter(), self.remembered.as_value());
+            session.extend(names.filter_map(|of| Some((&*of.name, known.member(&of.name)?))));
+        }
+        let (action, context, session) = (&*asking.action, &*context, &*session);
+        let ask = Ask { action, resources, context, session };
+        match policy.authorize(permit, &mut self.cache, &ask, now) {
+            Ok(grant) => Ok(Some(grant.policies)),
+            Err(denial) => Err((Violation::new(denial.reason, denial.sentence), denial.policies)),
+        }
+    }
+
+    /// A reply must answer an open request; a push is declared as such, and may be for those alone
+    /// to whom a policy permits it.
     pub(super) fn judge_reply<'a>(
-        &self,
+        &mut self,
         contract: &Contract,
         frame: Framed<'a>,
+        policy: Option<&Policy>,
+        now: Now,
     ) -> Result<Authorized<'a>, Refusal<'a>> {
         let direction = contract.direction(Side::Server);
         let mut decoded = Decoded::read(direction, contract, frame)?;
@@ -500,7 +520,7 @@ impl Session {
                 heard != Some(Heard::Push)
                     && request.is_some_and(|request| names.contains(&request.name))
             }
-            Role::Push | Role::Ask => heard != Some(Heard::Answer),
+            Role::Push(_) | Role::Ask => heard != Some(Heard::Answer),
             Role::Request(_) => false,
         };
         let unasked = request.is_none() && heard != Some(Heard::Push);
@@ -533,8 +553,8 @@ impl Session {
         if let Err(violation) = may {
             return Err(Refusal::of(violation, message, tree));
         }
-        let (resources, kept) = (Vec::new(), Kept::default());
-        Ok(Authorized { message, tree, key, resources, policies: None, kept })
+        let valid = Valid { message, tree };
+        self.authorize(contract, rule.asking(), valid, (key, Kept::default()), policy, now)
     }
 
     /// Whether the service may ask one question more.

@@ -1,6 +1,7 @@
 //! `Kept`: what a connection keeps of what was said, beside its frames; both kinds have a bound.
 
 use crate::contract::rule::Look;
+use crate::contract::state::Remember;
 use crate::contract::value::{Pointer, Value};
 use crate::rejection::{Reason, Violation};
 
@@ -59,6 +60,13 @@ impl Default for Remembered {
 }
 
 impl Remembered {
+    /// What a rehearsal supposes that earlier messages left.
+    pub(super) fn supposed(values: &[(String, Value<'static>)]) -> Self {
+        let member =
+            |(name, value): &(String, Value<'static>)| (name.clone().into(), value.clone());
+        Self(Value::Map(values.iter().map(member).collect()))
+    }
+
     /// All of it, as one map.
     pub(super) fn as_value(&self) -> &Value<'static> {
         &self.0
@@ -68,8 +76,8 @@ impl Remembered {
     ///
     /// # Errors
     /// `length` for one that is no scalar, or too long.
-    pub(super) fn takes(rule: &[(String, Pointer)], tree: &Value<'_>) -> Result<(), Violation> {
-        for (name, at) in rule {
+    pub(super) fn takes(rule: &[Remember], tree: &Value<'_>) -> Result<(), Violation> {
+        for Remember { name, at, .. } in rule {
             let fits = match at.get(tree) {
                 Some(Value::Text(text)) => text.len() <= REMEMBERED_BYTES,
                 Some(Value::Bytes(bytes)) => bytes.len() <= REMEMBERED_BYTES,
@@ -88,9 +96,9 @@ impl Remembered {
     }
 
     /// Remembers the values of a message; one of the same name is replaced.
-    pub(super) fn remember(&mut self, rule: &[(String, Pointer)], tree: &Value<'_>) {
+    pub(super) fn remember(&mut self, rule: &[Remember], tree: &Value<'_>) {
         let Value::Map(known) = &mut self.0 else { return };
-        for (name, at) in rule {
+        for Remember { name, at, .. } in rule {
             let Some(value) = at.get(tree).cloned().map(Value::into_owned) else { continue };
             match known.iter_mut().find(|(of, _)| of == name) {
                 Some((_, old)) => *old = value,

@@ -73,7 +73,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
 
 /// Whether the service may say anything that answers no request.
 fn speaks_unasked(contract: &Contract) -> bool {
-    let unasked = |message: &MessageRule| matches!(message.role, Role::Push | Role::Ask);
+    let unasked = |message: &MessageRule| matches!(message.role, Role::Push(_) | Role::Ask);
     contract.server.messages.iter().any(unasked)
 }
 

@@ -228,7 +228,7 @@ impl Shadow {
         let direction = contract.direction(side);
         let judged = match side {
             Side::Client => self.session.judge_request(&contract, frame, policy, now),
-            Side::Server => self.session.judge_reply(&contract, frame),
+            Side::Server => self.session.judge_reply(&contract, frame, policy, now),
         };
         match judged.and_then(|message| self.session.last_look(direction, message, frame, now)) {
             Ok(mut message) => {
@@ -270,7 +270,7 @@ impl Shadow {
         };
         let rule = message.and_then(|at| direction.messages.get(at));
         let answer = side == Side::Server
-            && !rule.is_some_and(|rule| matches!(rule.role, Role::Push | Role::Ask));
+            && !rule.is_some_and(|rule| matches!(rule.role, Role::Push(_) | Role::Ask));
         if !(answer && self.is_forgiven(contract, rule, key.as_ref())) {
             let class = refusal.class.unwrap_or(Class::Invalid);
             self.tell(side, class, refusal, now, told);
@@ -372,7 +372,7 @@ impl Shadow {
                 }
             }
             Role::Ask => session.asked.push_back(Asked { message: at, key }),
-            Role::Reply(_) | Role::Push => {}
+            Role::Reply(_) | Role::Push(_) => {}
         }
     }
 

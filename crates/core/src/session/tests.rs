@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use std::time::Duration;
 
 mod checks;
+mod claims;
 mod exchange;
 mod places;
 

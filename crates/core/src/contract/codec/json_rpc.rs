@@ -16,7 +16,6 @@ use crate::contract::pattern::RuleError;
 use crate::contract::reject::{Form, Reject, Reply, Then};
 use crate::contract::value::{Pointer, Value};
 use crate::contract::{MessageRule, Request, Reuse, Role, Side};
-use crate::policy::schema::ActionShape;
 use crate::rejection::Class;
 use envelope::Envelope;
 
@@ -169,12 +168,8 @@ impl JsonRpc {
         if open.is_empty() {
             return Vec::new();
         }
-        let shape = ActionShape { name: String::new(), on_resource: false, context: Vec::new() };
         let role = Role::Request(Box::new(Request {
-            action: String::new(),
-            resource: None,
-            context: Vec::new(),
-            setup: true,
+            asking: None,
             expects: false,
             many: false,
             answers: open,
@@ -182,7 +177,6 @@ impl JsonRpc {
             quota: None,
             reply_timeout: None,
             rejects: Vec::new(),
-            shape,
         }));
         vec![error_answer(role)]
     }
@@ -235,7 +229,7 @@ fn is_answer(message: &MessageRule) -> bool {
     match &message.role {
         Role::Reply(_) => true,
         Role::Request(request) => !request.answers.is_empty(),
-        Role::Push | Role::Ask => false,
+        Role::Push(_) | Role::Ask => false,
     }
 }
 

@@ -206,7 +206,7 @@ impl Resp {
     /// What is pushed answers nobody, and is told by its event.
     pub(super) fn complete(&self, requests: &[&MessageRule], replies: &mut Vec<MessageRule>) {
         answer_the_rest(requests, replies);
-        for reply in replies.iter_mut().filter(|reply| !matches!(reply.role, Role::Push)) {
+        for reply in replies.iter_mut().filter(|reply| !matches!(reply.role, Role::Push(_))) {
             reply.lacks.push(Pointer::name("event"));
         }
     }
@@ -225,7 +225,7 @@ impl Resp {
     ) -> Vec<(Side, String, RuleError)> {
         let mut errors = Vec::new();
         let pushes = |event: &str| {
-            let mut pushes = replies.iter().filter(|reply| matches!(reply.role, Role::Push));
+            let mut pushes = replies.iter().filter(|reply| matches!(reply.role, Role::Push(_)));
             pushes.find(|push| names(push).any(|name| name == event))
         };
         let adds = |kind: Kind| {
@@ -314,7 +314,7 @@ fn lint_of_server(message: &MessageRule) -> Vec<RuleError> {
     };
     let fault = |text: String, hint: &str| vec![RuleError::new("K-80", text).hint(hint)];
     match message.role {
-        Role::Push if message.matches.is_empty() || !message.matches.iter().all(known) => fault(
+        Role::Push(_) if message.matches.is_empty() || !message.matches.iter().all(known) => fault(
             format!("`{name}` does not say what comes in on a subscription"),
             "`match = [\"message\"]`, or `pmessage`, `smessage`",
         ),

@@ -3,6 +3,7 @@
 use crate::contract::calendar::{is_day, is_rfc3339, is_short_day, is_time};
 use crate::contract::pattern::RuleError;
 use crate::contract::value::Value;
+use crate::policy::schema::AttributeKind;
 use crate::rejection::Reason;
 use std::borrow::Cow;
 
@@ -67,6 +68,17 @@ impl Decimal {
         }
         (made.min, made.max) = (min, max);
         Ok(made)
+    }
+
+    /// Whether each such number is a `decimal` of Cedar: at most four digits behind the point, and
+    /// a count of ten-thousandths that fits 64 bits.
+    fn fits_policies(&self) -> bool {
+        let ten = |digits: usize| 10_i128.saturating_pow(u32::try_from(digits).unwrap_or(u32::MAX));
+        let (most, unit) =
+            (ten(self.digits + self.scale) - 1, ten(4_usize.saturating_sub(self.scale)));
+        let bounds = [self.min.unwrap_or(-most).max(-most), self.max.unwrap_or(most).min(most)];
+        let fits = |units: &i128| i64::try_from(units.saturating_mul(unit)).is_ok();
+        self.scale <= 4 && bounds.iter().all(fits)
     }
 
     fn holds(&self, text: &str) -> bool {
@@ -140,6 +152,17 @@ impl Form {
             }
         };
         (!holds).then_some((reason, what))
+    }
+
+    /// The type that it has in a policy, where it has one of its own: `Some(None)` for what no
+    /// policy can read. Numbers of JSON are no texts.
+    pub(crate) fn attribute_kind(&self, json: bool) -> Option<Option<AttributeKind>> {
+        match self {
+            Self::Decimal(rule) if rule.fits_policies() => Some(Some(AttributeKind::Decimal)),
+            Self::Decimal(_) if json => Some(None),
+            Self::Day | Self::Rfc3339 => Some(Some(AttributeKind::Datetime)),
+            _ => None,
+        }
     }
 
     /// What it is, for people.

@@ -1,5 +1,6 @@
-//! What a client's message asks for: action, resource, context, as written.
+//! What a message asks of a policy: action, resource, context, as written.
 
+use super::direction::Draft;
 use super::messages::Reader;
 use super::{fields, limits, rule_error};
 use crate::contract::codec::Known;
@@ -10,7 +11,7 @@ use crate::contract::schema::Schema;
 use crate::contract::secret::touches;
 use crate::contract::template::Template;
 use crate::contract::value::{Pointer, Value};
-use crate::contract::{Pairing, Request, Reuse, Role};
+use crate::contract::{Asking, Pairing, Request, Reuse, Role, state};
 use crate::document::{Placed, Table};
 use crate::policy::schema::{ActionShape, Attribute, AttributeKind};
 use std::ops::Range;
@@ -43,9 +44,12 @@ pub(super) fn request(table: &Table<'_, '_>, view: &View<'_>) -> Option<Role> {
     }
     let reader = view.reader;
     let setup = table.boolean("setup").is_some_and(|flag| flag.value);
-    let action = if setup { setup_asks_nothing(table) } else { action(table) };
-    let resource = table.text("resource").and_then(|text| view.resource(table, &text));
-    let context = if setup { Vec::new() } else { view.context(table) };
+    let asking = if setup {
+        setup_asks_nothing(table);
+        Some(None)
+    } else {
+        asking(table, view).map(Some)
+    };
     let quota = super::quotas::quota(table, view);
     let answers = table.texts("answers").unwrap_or_default();
     let answers: Vec<String> = answers.into_iter().map(|name| name.value.to_owned()).collect();
@@ -70,21 +74,8 @@ pub(super) fn request(table: &Table<'_, '_>, view: &View<'_>) -> Option<Role> {
         Duration::from_millis(100),
         Duration::from_secs(86_400),
     );
-    let action = action?;
-    let attributes = context
-        .iter()
-        .map(|(name, _, attribute)| Attribute { name: name.clone(), ..attribute.clone() });
-    let shape = ActionShape {
-        name: action.clone(),
-        on_resource: resource.is_some(),
-        context: attributes.collect(),
-    };
-    let context = context.into_iter().map(|(name, pointer, _)| (name, pointer)).collect();
     Some(Role::Request(Box::new(Request {
-        action,
-        resource,
-        context,
-        setup,
+        asking: asking?,
         expects,
         many,
         answers,
@@ -92,19 +83,66 @@ pub(super) fn request(table: &Table<'_, '_>, view: &View<'_>) -> Option<Role> {
         quota,
         reply_timeout: wait,
         rejects: Vec::new(),
-        shape,
     })))
 }
 
+/// What the service says unasked; with an action it is a question of who may have it.
+pub(super) fn push(table: &Table<'_, '_>, view: &View<'_>) -> Option<Role> {
+    if table.has("action") {
+        return asking(table, view).map(|asking| Role::Push(Some(Box::new(asking))));
+    }
+    for key in ["resource", "context"] {
+        if table.has(key) {
+            let text = format!("this push has no action, so no policy is asked about a `{key}`");
+            let hint = "`action = \"topic.receive\"`: what the peer must be permitted";
+            table.error_with_hint("K-18", table.key_span(key), text, hint);
+        }
+    }
+    Some(Role::Push(None))
+}
+
+/// What a policy is asked: action, resource and what it sees.
+fn asking(table: &Table<'_, '_>, view: &View<'_>) -> Option<Asking> {
+    let action = action(table);
+    let resource = table.text("resource").and_then(|text| view.resource(table, &text));
+    let shown = view.context(table);
+    let action = action?;
+    let (context, attributes) =
+        shown.into_iter().map(|(pointer, of)| ((of.name.clone(), pointer), of)).unzip();
+    let shape = ActionShape {
+        name: action.clone(),
+        on_resource: resource.is_some(),
+        context: attributes,
+        // Known once all messages are, in `show_remembered`.
+        session: Vec::new(),
+    };
+    Some(Asking { action, resource, context, shape })
+}
+
+/// What a policy sees of earlier messages is the same for all actions, once all are known.
+pub(super) fn show_remembered(client: &mut Draft, server: &mut Draft) {
+    let all = client.rule.messages.iter().chain(&server.rule.messages);
+    let session = state::remembered(all);
+    for message in client.rule.messages.iter_mut().chain(&mut server.rule.messages) {
+        let asking = match &mut message.role {
+            Role::Request(request) => request.asking.as_mut(),
+            Role::Push(asking) => asking.as_deref_mut(),
+            Role::Reply(_) | Role::Ask => None,
+        };
+        if let Some(asking) = asking {
+            asking.shape.session.clone_from(&session);
+        }
+    }
+}
+
 /// K-18: the Permit of the connection covers a `setup` message, so no policy is asked about it.
-fn setup_asks_nothing(table: &Table<'_, '_>) -> Option<String> {
+fn setup_asks_nothing(table: &Table<'_, '_>) {
     for key in ["action", "resource", "context"] {
         if table.has(key) {
             let text = format!("a `setup` message asks no policy, so it has no `{key}`");
             table.error("K-18", table.key_span(key), text);
         }
     }
-    Some(String::new())
 }
 
 /// Whether a message expects a reply, and whether many. An answer expects none.
@@ -215,7 +253,7 @@ impl View<'_> {
         Some(template)
     }
 
-    fn context(&self, table: &Table<'_, '_>) -> Vec<(String, Pointer, Attribute)> {
+    fn context(&self, table: &Table<'_, '_>) -> Vec<(Pointer, Attribute)> {
         let Some(context) = table.table("context") else { return self.default_context() };
         let mut all = Vec::new();
         for (name, value) in context.entries() {
@@ -252,8 +290,7 @@ impl View<'_> {
                 }
                 Some(Shown { kind: Some(kind), required, .. }) => {
                     let name = name.value.to_owned();
-                    let attribute = Attribute { name: name.clone(), kind, optional: !required };
-                    all.push((name, pointer, attribute));
+                    all.push((pointer, Attribute { name, kind, optional: !required }));
                 }
             }
         }
@@ -261,7 +298,7 @@ impl View<'_> {
     }
 
     /// Flat messages show what is not secret, constant or the pair key; nested ones nothing.
-    fn default_context(&self) -> Vec<(String, Pointer, Attribute)> {
+    fn default_context(&self) -> Vec<(Pointer, Attribute)> {
         if let Some(known) = &self.of_codec {
             return self.known_context(known);
         }
@@ -281,9 +318,7 @@ impl View<'_> {
             }
             let seen = self.shown(&pointer).filter(|shown| !shown.unbounded)?;
             let name = pointer.top()?.to_owned();
-            let attribute =
-                Attribute { name: name.clone(), kind: seen.kind?, optional: !seen.required };
-            Some((name, pointer, attribute))
+            Some((pointer, Attribute { name, kind: seen.kind?, optional: !seen.required }))
         };
         places.into_iter().filter_map(shown).collect()
     }
@@ -293,16 +328,14 @@ impl View<'_> {
         self.reader.decode.field_type(self.layout, pointer)
     }
 
-    fn known_context(&self, known: &[Known]) -> Vec<(String, Pointer, Attribute)> {
+    fn known_context(&self, known: &[Known]) -> Vec<(Pointer, Attribute)> {
         let shown = |(name, kind): &Known| {
             let pointer = Pointer::name(name);
             let key = matches!(self.reader.pairing, Pairing::Key(key) if *key == pointer);
             let rule = self.rules.iter().find(|(at, ..)| *at == pointer).map(|(_, rule, _)| rule);
             let hidden = rule.is_some_and(|rule| rule.constant.is_some() || rule.secret);
             let kind = kind.clone().filter(|_| !key && !hidden)?;
-            let name = (*name).to_owned();
-            let attribute = Attribute { name: name.clone(), kind, optional: false };
-            Some((name, pointer, attribute))
+            Some((pointer, Attribute { name: (*name).to_owned(), kind, optional: false }))
         };
         known.iter().filter_map(shown).collect()
     }
@@ -361,6 +394,7 @@ impl View<'_> {
 
 /// The type of a field by its short rules.
 fn kind(rule: &FieldRule, decode: &DecodeRule) -> Option<AttributeKind> {
+    let json = matches!(decode, DecodeRule::Json(_));
     let scalar = |value: &Value<'static>| match value {
         Value::Int(_) => Some(AttributeKind::Long),
         Value::Text(_) => Some(AttributeKind::String),
@@ -375,6 +409,9 @@ fn kind(rule: &FieldRule, decode: &DecodeRule) -> Option<AttributeKind> {
     }
     if let Some(value) = rule.constant.as_ref().or_else(|| rule.one_of.as_ref()?.first()) {
         return scalar(value);
+    }
+    if let Some(kind) = rule.form.as_ref().and_then(|form| form.attribute_kind(json)) {
+        return kind;
     }
     let text = rule.regex.is_some()
         || rule.text.is_some()

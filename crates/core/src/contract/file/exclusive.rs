@@ -2,9 +2,11 @@
 
 use super::direction::Draft;
 use crate::contract::codec::Codec;
+use crate::contract::state::Remember;
 use crate::contract::value::Pointer;
-use crate::contract::{MessageRule, Pairing, Role};
+use crate::contract::{Asking, MessageRule, Pairing, Role};
 use crate::document::Table;
+use crate::policy::schema::Attribute;
 use std::ops::Range;
 
 pub(super) fn check(
@@ -34,7 +36,7 @@ pub(super) fn check(
     if codec.is_none() {
         reply_keys(top, server, pairing);
     }
-    shapes(top, client);
+    shapes(top, client, server);
     tags(top, client);
     tags(top, server);
 }
@@ -146,10 +148,10 @@ fn questions(top: &Table<'_, '_>, client: &Draft, server: &Draft) {
 
 /// K-44: a resource is named by what some message remembers.
 fn remembered(top: &Table<'_, '_>, client: &Draft, server: &Draft) {
-    let all = || client.rule.messages.iter().chain(&server.rule.messages);
-    let known = |name: &str| all().any(|m| m.remember.iter().any(|(of, _)| of == name));
-    for (message, span) in client.rule.messages.iter().zip(&client.spans) {
-        let Some(template) = message.request().and_then(|r| r.resource.as_ref()) else { continue };
+    let known =
+        |name: &str| all(client, server).any(|(m, _)| m.remember.iter().any(|of| of.name == name));
+    for (message, span) in all(client, server) {
+        let Some(template) = message.asking().and_then(|a| a.resource.as_ref()) else { continue };
         for name in template.session_names().filter(|name| !known(name)) {
             let text = format!("the resource names `session.{name}`, which nothing remembers");
             top.error_with_hint(
@@ -187,26 +189,48 @@ fn reply_keys(top: &Table<'_, '_>, server: &Draft, pairing: &Pairing) {
 }
 
 /// K-45 and K-46: an action has one kind of resource, an attribute one type.
-fn shapes(top: &Table<'_, '_>, client: &Draft) {
-    pairs(client, |a, b, span| {
-        let (Some(a), Some(b)) = (a.request(), b.request()) else { return };
-        if a.action != b.action || a.setup || b.setup {
-            return;
+fn shapes(top: &Table<'_, '_>, client: &Draft, server: &Draft) {
+    let mut seen: Vec<&Asking> = Vec::new();
+    for (message, span) in all(client, server) {
+        let Some(asking) = message.asking() else { continue };
+        for other in seen.iter().filter(|other| other.action == asking.action) {
+            same_shape(top, other, asking, span);
         }
-        if a.resource.is_some() != b.resource.is_some() {
-            let text =
-                format!("action `{}` has a resource in one message and none in another", a.action);
-            top.error("K-45", span.clone(), text);
-        }
-        for one in &a.shape.context {
-            if b.shape.context.iter().any(|other| other.name == one.name && other.kind != one.kind)
-            {
-                let text =
-                    format!("attribute `{}` of action `{}` has two types", one.name, a.action);
+        seen.push(asking);
+    }
+    let mut kept: Vec<&Remember> = Vec::new();
+    for (message, span) in all(client, server) {
+        for one in &message.remember {
+            if kept.iter().any(|other| other.name == one.name && other.kind != one.kind) {
+                let text = format!("`{}` is remembered with two types", one.name);
                 top.error("K-46", span.clone(), text);
             }
+            kept.push(one);
         }
-    });
+    }
+}
+
+fn same_shape(top: &Table<'_, '_>, a: &Asking, b: &Asking, span: &Range<usize>) {
+    let action = &a.action;
+    if a.resource.is_some() != b.resource.is_some() {
+        let text = format!("action `{action}` has a resource in one message and none in another");
+        top.error("K-45", span.clone(), text);
+    }
+    for one in &a.shape.context {
+        let unlike = |other: &Attribute| other.name == one.name && other.kind != one.kind;
+        if b.shape.context.iter().any(unlike) {
+            let text = format!("attribute `{}` of action `{action}` has two types", one.name);
+            top.error("K-46", span.clone(), text);
+        }
+    }
+}
+
+/// The messages of both directions, with their places.
+fn all<'d>(
+    client: &'d Draft,
+    server: &'d Draft,
+) -> impl Iterator<Item = (&'d MessageRule, &'d Range<usize>)> {
+    [client, server].into_iter().flat_map(|draft| draft.rule.messages.iter().zip(&draft.spans))
 }
 
 /// A `match` without a tag would match nothing.

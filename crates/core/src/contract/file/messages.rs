@@ -1,6 +1,6 @@
 //! `[[client.message]]` and `[[server.message]]` as written.
 
-use super::actions::View;
+use super::actions::{Shown, View};
 use super::codec::Wrapping;
 use super::states::Names;
 use super::{ReadFile, actions, decoders, fields, secrets};
@@ -8,7 +8,7 @@ use crate::contract::codec::{Codec, Known};
 use crate::contract::decode::{DecodeRule, FieldType, Layout};
 use crate::contract::field::FieldRule;
 use crate::contract::pattern::Pattern;
-use crate::contract::state::StateRule;
+use crate::contract::state::{Remember, StateRule};
 use crate::contract::value::{Pointer, Value};
 use crate::contract::{MessageRule, Pairing, Reuse, Role, Side};
 use crate::document::{Placed, Table};
@@ -75,7 +75,7 @@ impl Reader<'_> {
         };
         let role = match self.side {
             "client" => actions::request(table, &view),
-            _ => role_of_reply(table),
+            _ => role_of_reply(table, &view),
         };
         let wheres = wheres(table, grammar.is_some());
         let state = self.states.rule(table).or_else(|| self.usual_state(role.as_ref()?));
@@ -333,7 +333,7 @@ fn wheres(message: &Table<'_, '_>, by_grammar: bool) -> Vec<(Pointer, Vec<Value<
 const REMEMBERED: usize = 16;
 
 /// `remember`: names, and the scalars that are kept under them.
-fn remember(message: &Table<'_, '_>, view: &View<'_>) -> Vec<(String, Pointer)> {
+fn remember(message: &Table<'_, '_>, view: &View<'_>) -> Vec<Remember> {
     let Some(table) = message.table("remember") else { return Vec::new() };
     let mut all = Vec::new();
     for (name, value) in table.entries() {
@@ -355,8 +355,14 @@ fn remember(message: &Table<'_, '_>, view: &View<'_>) -> Vec<(String, Pointer)> 
             Some(shown) if shown.secret => ("K-60", format!("`{at}` is secret, and is not kept")),
             Some(shown) if !shown.required => ("K-30", format!("`{at}` may be absent")),
             Some(shown) if !scalar(&shown.kind) => ("K-47", format!("`{at}` is no scalar")),
-            Some(_) => {
-                all.push((name.value.to_owned(), at));
+            Some(Shown { unbounded: true, .. }) => {
+                let text = format!("`{at}` has no bounds, and policies may read it");
+                let hint = "give it `int = [lo, hi]`, or `minimum` and `maximum` in the schema";
+                table.error_with_hint("K-31", placed.span, text, hint);
+                continue;
+            }
+            Some(Shown { kind, .. }) => {
+                all.push(Remember { name: name.value.to_owned(), at, kind });
                 continue;
             }
         };
@@ -370,24 +376,25 @@ fn remember(message: &Table<'_, '_>, view: &View<'_>) -> Vec<(String, Pointer)> 
 }
 
 /// A server message is exactly one of an answer, a push and a question (K-21).
-fn role_of_reply(table: &Table<'_, '_>) -> Option<Role> {
-    for key in ["action", "resource", "context", "expects", "reply_timeout", "setup", "quota"] {
+fn role_of_reply(table: &Table<'_, '_>, view: &View<'_>) -> Option<Role> {
+    let pushes = table.boolean("pushes").is_some_and(|flag| flag.value);
+    let of_client = ["expects", "reply_timeout", "setup", "quota"].into_iter();
+    let of_pushes = ["action", "resource", "context"].into_iter().filter(|_| !pushes);
+    let of_client = of_client.map(|key| (key, "a client's message"));
+    for (key, whose) in
+        of_client.chain(of_pushes.map(|key| (key, "a client's message or to a push")))
+    {
         if table.has(key) {
-            table.error(
-                "K-21",
-                table.key_span(key),
-                format!("`{key}` belongs to a client's message"),
-            );
+            table.error("K-21", table.key_span(key), format!("`{key}` belongs to {whose}"));
         }
     }
     let answers = table.texts("answers");
-    let pushes = table.boolean("pushes").is_some_and(|flag| flag.value);
     let asks = table.boolean("asks").is_some_and(|flag| flag.value);
     match (answers, pushes, asks) {
         (Some(names), false, false) if !names.is_empty() => {
             Some(Role::Reply(names.into_iter().map(|name| name.value.to_owned()).collect()))
         }
-        (None, true, false) => Some(Role::Push),
+        (None, true, false) => actions::push(table, view),
         (None, false, true) => Some(Role::Ask),
         _ => {
             let message = "a server's message needs exactly one of `answers`, `pushes` and `asks`";

@@ -2,6 +2,7 @@
 
 use super::direction::Draft;
 use crate::contract::rule::{self, Place, Root, Rule, RuleFault, Type, Types};
+use crate::contract::state::Remember;
 use crate::contract::value::Pointer;
 use crate::contract::{Contract, Direction, MessageRule, Role, Side};
 use crate::document::{Placed, Table};
@@ -55,7 +56,7 @@ fn session(client: &Direction, server: &Direction) -> Type {
                 continue;
             }
             let whole = Type::of_message(direction, message);
-            for (name, at) in &message.remember {
+            for Remember { name, at, .. } in &message.remember {
                 let Some(found) = whole.at(at) else { continue };
                 let (kind, secret) = (found.kind.clone(), found.secret);
                 match members.iter_mut().find(|known| *known.name == **name) {

@@ -147,7 +147,7 @@ fn is_legal(message: &MessageRule, state: usize) -> bool {
 
 /// K-52: what no policy is asked about should be said only where nothing else may be.
 fn setups(top: &Table<'_, '_>, machine: &Machine<'_>, has_states: bool) {
-    let is_setup = |m: &MessageRule| m.request().is_some_and(|request| request.setup);
+    let is_setup = |m: &MessageRule| m.request().is_some_and(|request| request.asking.is_none());
     let client = || machine.all().filter(|(side, ..)| *side == Side::Client);
     // What a codec adds stands where the codec does, and is as the protocol has it.
     let of_codec = top.has("codec").then(|| top.key_span("codec"));

@@ -1,22 +1,37 @@
 //! `[[test]]` as written.
 
+use super::direction::Draft;
 use crate::contract::Side;
-use crate::contract::state::States;
+use crate::contract::state::{Remember, States};
 use crate::contract::test::{Expect, Source, Step, Vector};
 use crate::contract::units;
 use crate::contract::value::Value;
 use crate::document::{Placed, Table, integer};
+use crate::finding::nearest;
 use crate::identity::Identity;
+use crate::policy::schema::AttributeKind;
 use crate::rejection::Class;
 use std::time::Duration;
 use toml::de::DeValue;
 
-pub(super) fn vectors(top: &Table<'_, '_>, states: &States) -> Vec<Vector> {
+pub(super) fn vectors(
+    top: &Table<'_, '_>,
+    states: &States,
+    client: &Draft,
+    server: &Draft,
+) -> Vec<Vector> {
     let tests = top.tables("test");
-    tests.iter().enumerate().filter_map(|(at, table)| vector(table, at, states)).collect()
+    let messages = client.rule.messages.iter().chain(&server.rule.messages);
+    let known: Vec<&Remember> = messages.flat_map(|message| &message.remember).collect();
+    tests.iter().enumerate().filter_map(|(at, table)| vector(table, at, states, &known)).collect()
 }
 
-fn vector(table: &Table<'_, '_>, at: usize, states: &States) -> Option<Vector> {
+fn vector(
+    table: &Table<'_, '_>,
+    at: usize,
+    states: &States,
+    known: &[&Remember],
+) -> Option<Vector> {
     let state = table.text("state").and_then(|name| {
         let known = states.named(name.value);
         if known.is_none() {
@@ -49,6 +64,7 @@ fn vector(table: &Table<'_, '_>, at: usize, states: &States) -> Option<Vector> {
         span: table.span(),
         allow,
         state,
+        remembered: remembered(table, known),
         identity,
         roles: roles.into_iter().map(|role| role.value.to_owned()).collect(),
         after,
@@ -66,6 +82,35 @@ fn vector(table: &Table<'_, '_>, at: usize, states: &States) -> Option<Vector> {
     };
     table.finish();
     Some(vector)
+}
+
+/// What the connection is supposed to remember.
+fn remembered(table: &Table<'_, '_>, known: &[&Remember]) -> Vec<(String, Value<'static>)> {
+    let Some(session) = table.table("session") else { return Vec::new() };
+    let mut all = Vec::new();
+    for (name, value) in session.entries() {
+        let Some(of) = known.iter().find(|one| one.name == name.value) else {
+            let text = format!("no message has `{}` remembered", name.value);
+            let near = nearest(name.value, known.iter().map(|one| one.name.as_str()));
+            let finding = table.document().error("K-90", name.span, text);
+            let hint = near.map(|near| format!("did you mean `{near}`?"));
+            table.document().find(finding.hint_if(hint));
+            continue;
+        };
+        let fits = |value: &Value<'_>| match (&of.kind, value) {
+            (Some(AttributeKind::Long), value) => matches!(value, Value::Int(_)),
+            (Some(AttributeKind::Bool), value) => matches!(value, Value::Bool(_)),
+            (_, value) => matches!(value, Value::Text(_)),
+        };
+        match value_of(value.get_ref()).filter(fits) {
+            Some(value) => all.push((name.value.to_owned(), value)),
+            None => {
+                let text = format!("`{}` is remembered as another type", name.value);
+                table.error("K-90", value.span(), text);
+            }
+        }
+    }
+    all
 }
 
 /// Who speaks.

@@ -131,7 +131,9 @@ fn of_known(kind: Option<&AttributeKind>) -> Type {
             Type::List(of_known(Some(element)).into(), Some(modbus::LIST))
         }
         Some(AttributeKind::Bool) => Type::Bool,
-        Some(AttributeKind::String) => Type::Text(None),
+        Some(AttributeKind::String | AttributeKind::Decimal | AttributeKind::Datetime) => {
+            Type::Text(None)
+        }
         Some(AttributeKind::Record(_)) => Type::Other("of no type that a rule reads"),
         None => Type::Bytes(Some(modbus::ADU)),
     }

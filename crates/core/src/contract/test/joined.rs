@@ -55,6 +55,7 @@ fn begin_alike(one: &Vector, other: &Vector) -> bool {
     (one.allow, one.state) == (other.allow, other.state)
         && one.identity == other.identity
         && one.roles == other.roles
+        && one.remembered == other.remembered
 }
 
 impl Stream<'_> {

@@ -2,6 +2,7 @@
 
 use super::class::Sights;
 use super::load::Path;
+use crate::contract::calendar::unix_ms;
 use crate::contract::value::Value;
 use crate::now::Now;
 use crate::policy::schema::{ActionShape, Attribute, AttributeKind};
@@ -15,21 +16,22 @@ pub(super) struct Reads {
     /// Whether they read the time, so that no decision holds longer than its instant.
     pub(super) now: bool,
     connection: bool,
-    message: Message,
-    /// How far they tell apart what they read, and the resource.
+    message: Members,
+    session: Members,
+    /// How far they tell apart what they read of the message, and the resource.
     pub(super) sights: Sights,
 }
 
-/// What is read of the message.
+/// What is read of the message, or of what the connection remembers.
 #[derive(Debug)]
-enum Message {
+enum Members {
     /// Attributes of these names.
     Some(Vec<Box<str>>),
     /// It is read as a whole.
     Whole,
 }
 
-impl Default for Message {
+impl Default for Members {
     fn default() -> Self {
         Self::Some(Vec::new())
     }
@@ -41,37 +43,31 @@ impl Reads {
         match (names.next(), names.next()) {
             (Some("now"), _) => self.now = true,
             (Some("connection"), _) => self.connection = true,
-            (Some("message"), Some(name)) => {
-                if let Message::Some(known) = &mut self.message
-                    && !known.iter().any(|one| **one == *name)
-                {
-                    known.push(name.into());
-                }
-            }
-            (Some("message"), None) => self.message = Message::Whole,
+            (Some("message"), name) => self.message.add(name),
+            (Some("session"), name) => self.session.add(name),
             // The context itself is handed on, or what is read is not known.
-            _ => (self.now, self.connection, self.message) = (true, true, Message::Whole),
+            _ => {
+                (self.now, self.connection) = (true, true);
+                (self.message, self.session) = (Members::Whole, Members::Whole);
+            }
         }
     }
 
     pub(super) fn nothing(&self) -> bool {
-        !self.now && !self.connection && !self.reads_message()
-    }
-
-    fn reads_message(&self) -> bool {
-        !matches!(&self.message, Message::Some(names) if names.is_empty())
-    }
-
-    fn names(&self, name: &str) -> bool {
-        match &self.message {
-            Message::Some(names) => names.iter().any(|one| **one == *name),
-            Message::Whole => true,
-        }
+        !self.now && !self.connection && self.message.nothing() && self.session.nothing()
     }
 
     /// The values of a message that are read, by their names.
     pub(super) fn of<'a>(&self, ask: &Ask<'a>) -> impl Iterator<Item = (&'a str, &'a Value<'a>)> {
-        ask.context.iter().copied().filter(|(name, _)| self.names(name))
+        ask.context.iter().copied().filter(|(name, _)| self.message.names(name))
+    }
+
+    /// The values that are read of what the connection remembers.
+    pub(super) fn of_session<'a>(
+        &self,
+        ask: &Ask<'a>,
+    ) -> impl Iterator<Item = (&'a str, &'a Value<'a>)> {
+        ask.session.iter().copied().filter(|(name, _)| self.session.names(name))
     }
 
     /// What is read, as Cedar knows it: what the gateway knows and, apart from it, what the
@@ -79,6 +75,7 @@ impl Reads {
     pub(super) fn context(
         &self,
         ask: &Ask<'_>,
+        shape: Option<&ActionShape>,
         connection: &ConnectionFacts,
         now: Now,
     ) -> Option<Context> {
@@ -98,22 +95,60 @@ impl Reads {
             ]);
             pairs.push(("connection".to_owned(), known.ok()?));
         }
-        if self.reads_message() {
-            let member =
-                |(name, value): (&str, &Value<'_>)| Some((name.to_owned(), expression(value)?));
-            let members = self.of(ask).map(member).collect::<Option<Vec<_>>>()?;
-            let record = RestrictedExpression::new_record(members).ok()?;
-            pairs.push(("message".to_owned(), record));
+        if !self.message.nothing() {
+            pairs.push(("message".to_owned(), members(&shape?.context, self.of(ask))?));
+        }
+        if !self.session.nothing() {
+            pairs.push(("session".to_owned(), members(&shape?.session, self.of_session(ask))?));
         }
         Context::from_pairs(pairs).ok()
     }
 }
 
+impl Members {
+    fn add(&mut self, name: Option<&str>) {
+        match (&mut *self, name) {
+            (Self::Some(known), Some(name)) => {
+                if !known.iter().any(|one| **one == *name) {
+                    known.push(name.into());
+                }
+            }
+            (Self::Whole, _) => {}
+            (_, None) => *self = Self::Whole,
+        }
+    }
+
+    fn nothing(&self) -> bool {
+        matches!(self, Self::Some(names) if names.is_empty())
+    }
+
+    fn names(&self, name: &str) -> bool {
+        match self {
+            Self::Some(names) => names.iter().any(|one| **one == *name),
+            Self::Whole => true,
+        }
+    }
+}
+
+/// Named values as a record; what is of no declared type has none in a policy, which denies.
+fn members<'v>(
+    declared: &[Attribute],
+    mut read: impl Iterator<Item = (&'v str, &'v Value<'v>)>,
+) -> Option<RestrictedExpression> {
+    let member = |(name, value): (&str, &Value<'_>)| {
+        let of = declared.iter().find(|attribute| attribute.name == name)?;
+        Some((name.to_owned(), typed(value, &of.kind)?))
+    };
+    let all: Option<Vec<_>> = read.by_ref().map(member).collect();
+    RestrictedExpression::new_record(all?).ok()
+}
+
 /// Whether a question is of the types that the policies were checked against: what Cedar itself
 /// would say of a request of the action's schema, without building it.
-pub(super) fn fits(shape: &ActionShape, on_resource: bool, context: &[(&str, &Value<'_>)]) -> bool {
+pub(super) fn fits(shape: &ActionShape, on_resource: bool, ask: &Ask<'_>) -> bool {
     shape.on_resource == on_resource
-        && record(&shape.context, context.len(), &context.iter().copied())
+        && record(&shape.context, ask.context.len(), &ask.context.iter().copied())
+        && record(&shape.session, ask.session.len(), &ask.session.iter().copied())
 }
 
 /// Whether members are of their types, none is unknown and none is missing. Names come once.
@@ -137,6 +172,8 @@ fn is(value: &Value<'_>, kind: &AttributeKind) -> bool {
         (AttributeKind::Long, Value::Int(_)) | (AttributeKind::Bool, Value::Bool(_)) => true,
         (AttributeKind::String, Value::Text(_)) => true,
         (AttributeKind::String, Value::Bytes(bytes)) => std::str::from_utf8(bytes).is_ok(),
+        (AttributeKind::Decimal, value) => decimal(value).is_some(),
+        (AttributeKind::Datetime, Value::Text(text)) => unix_ms(text.as_bytes()).is_some(),
         (AttributeKind::Set(of), Value::List(list)) => list.iter().all(|element| is(element, of)),
         (AttributeKind::Record(attributes), Value::Map(members)) => {
             let named = members.iter().map(|(name, value)| (name.as_ref(), value));
@@ -144,6 +181,43 @@ fn is(value: &Value<'_>, kind: &AttributeKind) -> bool {
         }
         _ => false,
     }
+}
+
+/// A value as Cedar knows its type.
+fn typed(value: &Value<'_>, kind: &AttributeKind) -> Option<RestrictedExpression> {
+    match (kind, value) {
+        (AttributeKind::Decimal, value) => decimal(value).map(RestrictedExpression::new_decimal),
+        (AttributeKind::Datetime, Value::Text(text)) => unix_ms(text.as_bytes()).map(datetime),
+        (AttributeKind::Datetime, _) => None,
+        (AttributeKind::Set(of), Value::List(list)) => {
+            let all = list.iter().map(|element| typed(element, of)).collect::<Option<Vec<_>>>()?;
+            Some(RestrictedExpression::new_set(all))
+        }
+        (AttributeKind::Record(declared), Value::Map(named)) => {
+            members(declared, named.iter().map(|(name, value)| (name.as_ref(), value)))
+        }
+        _ => expression(value),
+    }
+}
+
+/// A number as Cedar writes one: one to four digits behind the point, and in all what a count of
+/// ten-thousandths in 64 bits holds.
+fn decimal(value: &Value<'_>) -> Option<String> {
+    let text = match value {
+        Value::Text(text) => text.to_string(),
+        Value::Int(number) => number.to_string(),
+        Value::Float(number) => number.to_string(),
+        _ => return None,
+    };
+    let (sign, digits) = text.strip_prefix('-').map_or(("", text.as_str()), |digits| ("-", digits));
+    let (whole, part) = digits.split_once('.').unwrap_or((digits, "0"));
+    let are_digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
+    if !are_digits(whole) || !are_digits(part) || part.len() > 4 {
+        return None;
+    }
+    // Padded to four places, the digits alone are that count.
+    format!("{sign}{whole}{part:0<4}").parse::<i64>().ok()?;
+    Some(format!("{sign}{whole}.{part}"))
 }
 
 pub(super) fn expression(value: &Value<'_>) -> Option<RestrictedExpression> {

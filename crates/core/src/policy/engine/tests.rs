@@ -9,8 +9,11 @@ use proptest::prelude::*;
 use std::net::IpAddr;
 use std::time::Instant;
 
-/// What is asked: action, resources, and what the message shows.
-type Asked = (usize, Vec<&'static str>, Vec<(&'static str, Value<'static>)>);
+/// Values by their names.
+type Named = Vec<(&'static str, Value<'static>)>;
+
+/// What is asked: action, resources, what the message shows, and what is remembered.
+type Asked = (usize, Vec<&'static str>, Named, Named);
 
 fn actions() -> Vec<ActionShape> {
     let attribute =
@@ -27,7 +30,11 @@ fn actions() -> Vec<ActionShape> {
     write.push(attribute("at", AttributeKind::Record(inner), true));
     let shape = |name: &str, on_resource, context| {
         let name = name.to_owned();
-        ActionShape { name, on_resource, context }
+        let session = vec![
+            attribute("user", AttributeKind::String, true),
+            attribute("addr", AttributeKind::Long, true),
+        ];
+        ActionShape { name, on_resource, context, session }
     };
     vec![
         shape("io.read", true, read),
@@ -138,6 +145,9 @@ fn policies() -> impl Strategy<Value = String> {
         "context.now.toTime() < duration(\"12h\") && context.message.count > 0",
         "resource has name && resource.name like \"plc/unit/*\"",
         "-context.message.addr < 0",
+        "context.session has user && context.session.user == \"kim\"",
+        "context.session has addr && context.session.addr + context.message.addr < 9",
+        "context.session == context.session && context.message.count > 1",
         "true",
     ];
     let write = [
@@ -219,8 +229,20 @@ fn asks() -> impl Strategy<Value = Asked> {
         vec!["un"],
     ];
     let resources = prop::sample::select(names);
-    (0..3_usize, resources, long(), long(), note, flag, list, at, odd).prop_map(
-        |(action, resources, addr, count, note, flag, list, at, odd)| {
+    let user = prop_oneof![
+        3 => Just(None),
+        3 => Just(Some(text("kim"))),
+        3 => Just(Some(text("lee"))),
+        1 => Just(Some(Value::Int(1))),
+    ];
+    let session = (user, prop::option::of(long()), prop::bool::weighted(0.05));
+    let session = session.prop_map(|(user, addr, more)| {
+        let more = more.then_some(("more", Value::Int(1)));
+        let named = [user.map(|user| ("user", user)), addr.map(|addr| ("addr", addr)), more];
+        named.into_iter().flatten().collect::<Named>()
+    });
+    ((0..3_usize, resources, long(), long()), note, flag, list, at, odd, session).prop_map(
+        |((action, resources, addr, count), note, flag, list, at, odd, session)| {
             let mut context = Vec::new();
             if action < 2 {
                 context.extend([("addr", addr), ("count", count)]);
@@ -241,7 +263,7 @@ fn asks() -> impl Strategy<Value = Asked> {
             }
             // Most ask for what the action is about.
             let resources = if action == 2 && resources.len() == 1 { vec![] } else { resources };
-            (action, resources, context)
+            (action, resources, context, session)
         },
     )
 }
@@ -292,13 +314,15 @@ impl Plain {
             ("started".to_owned(), datetime(connection.started_unix_ms)),
             ("tls".to_owned(), RestrictedExpression::new_string(connection.tls.to_owned())),
         ]);
-        let members =
-            ask.context.iter().map(|(name, v)| Some(((*name).to_owned(), expression(v)?)));
-        let members = RestrictedExpression::new_record(members.collect::<Option<Vec<_>>>()?);
+        let record = |named: &[(&str, &Value<'_>)]| {
+            let members = named.iter().map(|(name, v)| Some(((*name).to_owned(), expression(v)?)));
+            RestrictedExpression::new_record(members.collect::<Option<Vec<_>>>()?).ok()
+        };
         let pairs = [
             ("now".to_owned(), datetime(now.unix_ms)),
             ("connection".to_owned(), known.unwrap()),
-            ("message".to_owned(), members.unwrap()),
+            ("message".to_owned(), record(ask.context)?),
+            ("session".to_owned(), record(ask.session)?),
         ];
         Some(Context::from_pairs(pairs).unwrap())
     }
@@ -377,14 +401,20 @@ fn compare(files: &[String; 2], who: usize, asked: &[(Asked, bool, i64)]) -> Opt
     let connection = ConnectionFacts { address, started_unix_ms: 0, tls: "1.3" };
     let permit = first.admit(Arc::clone(&peer), connection.clone(), at(0)).ok()?;
     let mut cache = DecisionCache::default();
-    for ((action, resources, context), replaced, hours) in asked {
+    for ((action, resources, context, session), replaced, hours) in asked {
         let now = at(1_800_000_000_000 + hours * 3_600_000);
         let (policy, plain) = if *replaced { (&second, &plain[1]) } else { (&first, &plain[0]) };
         // The peer may be one that the other file's policies would not let in.
         let reads = policy.engine.reads(&policy.engine.slice(&peer), NAMES[*action]);
         let resources: Vec<String> = resources.iter().map(|name| (*name).to_owned()).collect();
-        let context: Vec<(&str, &Value<'_>)> = context.iter().map(|(n, v)| (*n, v)).collect();
-        let ask = Ask { action: NAMES[*action], resources: &resources, context: &context };
+        let [context, session] = [context, session]
+            .map(|named| named.iter().map(|(n, v)| (*n, v)).collect::<Vec<(&str, &Value<'_>)>>());
+        let ask = Ask {
+            action: NAMES[*action],
+            resources: &resources,
+            context: &context,
+            session: &session,
+        };
         let names: Vec<Option<&str>> = match resources.as_slice() {
             [] => vec![None],
             names => names.iter().map(|name| Some(name.as_str())).collect(),

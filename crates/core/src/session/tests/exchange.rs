@@ -1,6 +1,7 @@
 //! States, pairing, quotas, secrets and refusals over whole conversations, on the virtual clock.
 
 use super::*;
+use crate::contract::value::Value;
 use crate::rejection::Class;
 
 const TALK: &str = include_str!("talk.toml");
@@ -289,13 +290,7 @@ fn in_order_a_reply_stands_in_for_a_bad_answer() {
         TALK.replace("[reject]", "[reject]\nserver = { reply = \"broken\", then = \"continue\" }");
     let mut pair = Pair::with(contract(&text), &Limits::default());
     pair.session.state = pair.session.contract.states.named("ready").unwrap();
-    pair.session.remembered.remember(
-        &[("user".to_owned(), crate::contract::value::Pointer::name("n"))],
-        &crate::contract::value::Value::Map(vec![(
-            "n".into(),
-            crate::contract::value::Value::Int(1),
-        )]),
-    );
+    pair.session.remembered = Remembered::supposed(&[("user".to_owned(), Value::Int(1))]);
     pair.client(b"get a\nget b\n").server(b"value 007\nvalue 2\n");
     assert_eq!((&pair.peer[..], pair.ended()), (&b"broken\nvalue 2\n"[..], None));
     // Nobody asked, so nobody is answered.
@@ -635,13 +630,8 @@ fn each_class_is_answered_as_its_contract_says() {
                 let mut pair = Pair::open(&text);
                 if !by_key {
                     pair.session.state = pair.session.contract.states.named("ready").unwrap();
-                    pair.session.remembered.remember(
-                        &[("user".to_owned(), crate::contract::value::Pointer::name("n"))],
-                        &crate::contract::value::Value::Map(vec![(
-                            "n".into(),
-                            crate::contract::value::Value::Int(1),
-                        )]),
-                    );
+                    pair.session.remembered =
+                        Remembered::supposed(&[("user".to_owned(), Value::Int(1))]);
                 }
                 pair.session.warrant = Warrant::Rehearsed(class != Class::Denied);
                 pair.client(provoke(class, by_key).as_bytes());

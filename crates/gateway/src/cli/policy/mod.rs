@@ -74,6 +74,7 @@ The file says once which policies decide, and in each `[[test]]` a question and 
   action    = \"part.read\"        # `connect` without one
   resource  = \"part/bolt-m4\"     # the service itself without one
   context   = { count = 3 }      # what the message shows
+  session   = { user = \"kim\" }  # what earlier messages left, as `remember` keeps it
   now       = \"2026-01-01T12:00:00Z\"  # and `address`: what the gateway knows
   expect    = \"allow\"            # or `deny`
   by        = \"app-reads\"        # the @id of the policy that decides; may be left out

@@ -27,6 +27,7 @@ struct Question {
     action: String,
     resources: Vec<String>,
     context: Vec<(String, Value<'static>)>,
+    session: Vec<(String, Value<'static>)>,
     now_ms: i64,
     allowed: bool,
     by: Option<String>,
@@ -81,10 +82,16 @@ fn ask(policy: &Policy, question: &Question) -> Result<(), String> {
         if question.action == "connect" {
             return Ok(permit.policies().iter().map(ToString::to_string).collect::<Vec<_>>());
         }
-        let context: Vec<(&str, &Value<'_>)> =
-            question.context.iter().map(|(name, value)| (name.as_str(), value)).collect();
-        let asked =
-            Ask { action: &question.action, resources: &question.resources, context: &context };
+        let [context, session] = [&question.context, &question.session].map(|shown| {
+            let named = shown.iter().map(|(name, value)| (name.as_str(), value));
+            named.collect::<Vec<(&str, &Value<'_>)>>()
+        });
+        let asked = Ask {
+            action: &question.action,
+            resources: &question.resources,
+            context: &context,
+            session: &session,
+        };
         let grant = policy.authorize(&permit, &mut DecisionCache::default(), &asked, now)?;
         Ok(grant.policies.iter().map(ToString::to_string).collect())
     });
@@ -184,18 +191,7 @@ fn question(table: &Table<'_, '_>, domain: Option<&str>) -> Option<Question> {
                 return None;
             }
         };
-    let mut context = Vec::new();
-    if let Some(shown) = table.table("context") {
-        for (key, entry) in shown.entries() {
-            match value(entry.get_ref()) {
-                Some(value) => context.push((key.value.to_owned(), value)),
-                None => {
-                    let what = kind(entry.get_ref());
-                    table.error("P1", key.span, format!("{what} is nothing that a message shows"));
-                }
-            }
-        }
-    }
+    let [context, session] = ["context", "session"].map(|key| shown(table, key));
     let expect = table.text("expect");
     let allowed = match expect.as_ref().map(|text| text.value) {
         Some("allow") => true,
@@ -226,10 +222,27 @@ fn question(table: &Table<'_, '_>, domain: Option<&str>) -> Option<Question> {
         action,
         resources,
         context,
+        session,
         now_ms,
         allowed,
         by,
     })
+}
+
+/// Values by their names, of the message or of what is remembered.
+fn shown(table: &Table<'_, '_>, key: &'static str) -> Vec<(String, Value<'static>)> {
+    let mut all = Vec::new();
+    let shown = table.table(key);
+    for (key, entry) in shown.iter().flat_map(Table::entries) {
+        match value(entry.get_ref()) {
+            Some(value) => all.push((key.value.to_owned(), value)),
+            None => {
+                let what = kind(entry.get_ref());
+                table.error("P1", key.span, format!("{what} is nothing that a message shows"));
+            }
+        }
+    }
+    all
 }
 
 fn needed(table: &Table<'_, '_>, key: &'static str, example: &str) -> Option<String> {

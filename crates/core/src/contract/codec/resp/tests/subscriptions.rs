@@ -315,7 +315,8 @@ fn every_channel_is_named_and_a_pattern_is_its_own_name() {
         let tree = NEWS.direction(Side::Client).decode.read(&line, &NEWS.limits.wire).unwrap();
         let message = NEWS.client.messages.iter().find(|m| m.name() == "subscribe").unwrap();
         let mut names = Vec::new();
-        let template = message.request().unwrap().resource.as_ref().unwrap();
+        let template =
+            message.request().unwrap().asking.as_ref().unwrap().resource.as_ref().unwrap();
         let nothing = crate::contract::value::Value::Null;
         template.names(&tree, &nothing, 16, &mut names).map(|()| names)
     };
