@@ -258,7 +258,14 @@ impl DecodeRule {
     /// Whether a message is refused that has a member which its `fields` do not list.
     #[must_use]
     pub fn lists_its_fields(&self) -> bool {
-        matches!(self, Self::Json(_) | Self::Words(_) | Self::Delimited(_) | Self::Pairs(_))
+        matches!(
+            self,
+            Self::Json(_)
+                | Self::Text { .. }
+                | Self::Words(_)
+                | Self::Delimited(_)
+                | Self::Pairs(_)
+        )
     }
 
     /// The charset of its texts, where one is declared.

@@ -35,6 +35,9 @@ pub struct FieldRule {
     pub text: Option<TextRule>,
     /// Whether its value appears nowhere.
     pub secret: bool,
+    /// Whether its integers, or its values, tell the message from another one, so that it is judged
+    /// when the message is chosen.
+    pub tells: bool,
 }
 
 impl FieldRule {
@@ -141,6 +144,42 @@ impl FieldRule {
                 .map_err(|inner| Violation { reason: Reason::Each, ..inner })?;
         }
         Ok(())
+    }
+
+    /// Whether a scalar is among the integers and the values that the rule lists; all, if it lists
+    /// none.
+    pub(crate) fn admits(&self, value: &Value<'_>, from_text: bool) -> bool {
+        let number = match value {
+            Value::Int(number) => Some(*number),
+            Value::Text(text) if from_text && self.int.is_some() => canonical_integer(text),
+            _ => None,
+        };
+        let same = |one: &Value<'static>| match number {
+            Some(number) => Value::Int(number).same_scalar(one),
+            None => value.same_scalar(one),
+        };
+        self.int.is_none_or(|(lo, hi)| number.is_some_and(|n| (lo..=hi).contains(&n)))
+            && self.one_of.as_ref().is_none_or(|listed| listed.iter().any(same))
+            && self.constant.as_ref().is_none_or(same)
+    }
+
+    /// Whether no scalar is admitted by both rules.
+    pub(crate) fn is_apart(&self, other: &Self, from_text: bool) -> bool {
+        // In a text, an integer is one by its rule alone.
+        if from_text && self.int.is_some() != other.int.is_some() {
+            return false;
+        }
+        let ranges = self.int.zip(other.int).is_some_and(|((a, b), (c, d))| b < c || d < a);
+        let listed = |rule: &Self| {
+            rule.one_of.clone().or_else(|| rule.constant.clone().map(|one| vec![one]))
+        };
+        let (ours, theirs) = (listed(self), listed(other));
+        let outside = |values: &Option<Vec<Value<'static>>>, rule: &Self| {
+            values
+                .as_ref()
+                .is_some_and(|values| !values.iter().any(|value| rule.admits(value, false)))
+        };
+        ranges || outside(&ours, other) || outside(&theirs, self)
     }
 
     fn check_int(
@@ -379,6 +418,35 @@ mod tests {
         };
         let refused = rule.check("/pin", &mut Value::Text("hunter2".into()), false).unwrap_err();
         assert!(!refused.sentence.contains("hunter2"), "{refused}");
+    }
+
+    // K-20
+    #[test]
+    fn two_rules_are_apart_if_no_value_is_of_both() {
+        let int = |lo, hi| FieldRule { int: Some((lo, hi)), ..FieldRule::default() };
+        let of = |values: Vec<Value<'static>>| FieldRule {
+            one_of: Some(values),
+            ..FieldRule::default()
+        };
+        let text = |text: &'static str| Value::Text(text.into());
+        for (a, b, apart, in_text) in [
+            (int(0, 9), int(10, 19), true, true),
+            (int(0, 10), int(10, 19), false, false),
+            (int(0, 9), FieldRule::default(), false, false),
+            (of(vec![text("a")]), of(vec![text("b"), text("c")]), true, true),
+            (of(vec![text("a"), text("b")]), of(vec![text("b")]), false, false),
+            // What is text in a text may be the other's integer.
+            (int(0, 9), of(vec![text("5")]), true, false),
+            (int(0, 9), of(vec![Value::Int(10)]), true, false),
+            (int(0, 9), of(vec![Value::Int(9)]), false, false),
+        ] {
+            assert_eq!(
+                (a.is_apart(&b, false), a.is_apart(&b, true)),
+                (apart, in_text),
+                "{a:?} {b:?}"
+            );
+            assert_eq!((b.is_apart(&a, false), b.is_apart(&a, true)), (apart, in_text));
+        }
     }
 
     // K-32

@@ -1,7 +1,10 @@
 //! `Pattern`: the one door to regular expressions, always matched against the whole value.
 
 use super::value::Value;
+use regex_syntax::ast::{self, Ast};
+use regex_syntax::hir::{Hir, Look};
 use std::borrow::Cow;
+use std::convert::Infallible;
 
 /// A rule in a contract that cannot be taken: which check, what is wrong, and the next step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +38,10 @@ pub struct Pattern {
     regex: regex::Regex,
     /// Size of the compiled program, of which the work bound is made.
     states: usize,
+    /// Bytes of the shortest text that matches; none where nothing can.
+    shortest: Option<usize>,
+    /// Bytes of the longest one; none where it has no bound.
+    longest: Option<usize>,
 }
 
 impl PartialEq for Pattern {
@@ -64,6 +71,8 @@ impl Pattern {
             return Err(RuleError::new("K-41", message).hint(hint));
         }
         let whole = format!(r"\A(?:{source})\z");
+        let length = regex_syntax::parse(source).ok();
+        let length = length.as_ref().map(Hir::properties);
         let regex = regex::RegexBuilder::new(&whole)
             .size_limit(LARGEST)
             .build()
@@ -73,7 +82,21 @@ impl Pattern {
             .map_err(|_| RuleError::new("K-41", "pattern has no program of its own"))?
             .states()
             .len();
-        Ok(Self { source: source.into(), regex, states })
+        let shortest = length.and_then(|of| of.minimum_len());
+        let longest = length.and_then(|of| of.maximum_len());
+        Ok(Self { source: source.into(), regex, states, shortest, longest })
+    }
+
+    /// Bytes of the shortest text that matches; `None` where no text does.
+    #[must_use]
+    pub fn shortest(&self) -> Option<usize> {
+        self.shortest
+    }
+
+    /// Bytes of the longest text that matches; `None` where it has no bound.
+    #[must_use]
+    pub fn longest(&self) -> Option<usize> {
+        self.longest
     }
 
     /// What a match over so many bytes may cost, in units of `contracts.md` section 23: at worst
@@ -113,26 +136,77 @@ impl Pattern {
     }
 }
 
-/// The first shorthand class or flag whose meaning is Unicode.
+/// Whether a pattern that may match anywhere matches nothing but whole values, as those of a
+/// schema must (K-37). One that does not parse is K-41's.
+pub(crate) fn is_anchored(source: &str) -> bool {
+    let Ok(tree) = regex_syntax::parse(source) else { return true };
+    let looks = tree.properties();
+    looks.look_set_prefix().contains(Look::Start) && looks.look_set_suffix().contains(Look::End)
+}
+
+/// The first shorthand class, boundary or flag whose meaning is Unicode, without a word that says
+/// so. A class that names its script (`\p{Hangul}`) is meant as it reads.
 fn unicode_class(source: &str) -> Option<&'static str> {
-    let mut rest = source.char_indices();
-    while let Some((at, c)) = rest.next() {
-        if c == '\\' {
-            match rest.next().map(|(_, escaped)| escaped) {
-                Some('d' | 'D') => return Some("\\d"),
-                Some('w' | 'W') => return Some("\\w"),
-                Some('s' | 'S') => return Some("\\s"),
-                Some('b' | 'B') => return Some("\\b"),
-                _ => {}
-            }
-        } else if let Some(flags) = source.get(at..).and_then(|s| s.strip_prefix("(?")) {
-            let flags: String = flags.chars().take_while(char::is_ascii_alphabetic).collect();
-            if !flags.starts_with('P') && flags.contains('i') {
-                return Some("(?i)");
-            }
+    // What does not parse is refused later, with the engine's own sentence.
+    let tree = ast::parse::Parser::new().parse(source).ok()?;
+    let found = ast::visit(&tree, Shorthands::default());
+    found.unwrap_or_else(|never| match never {})
+}
+
+/// Looks for shorthands in a pattern's syntax tree.
+#[derive(Default)]
+struct Shorthands {
+    first: Option<&'static str>,
+}
+
+impl Shorthands {
+    fn class(&mut self, class: &ast::ClassPerl) {
+        self.first.get_or_insert(match class.kind {
+            ast::ClassPerlKind::Digit => "\\d",
+            ast::ClassPerlKind::Word => "\\w",
+            ast::ClassPerlKind::Space => "\\s",
+        });
+    }
+
+    fn flags(&mut self, flags: &ast::Flags) {
+        if flags.flag_state(ast::Flag::CaseInsensitive) == Some(true) {
+            self.first.get_or_insert("(?i)");
         }
     }
-    None
+}
+
+impl ast::Visitor for Shorthands {
+    type Output = Option<&'static str>;
+    type Err = Infallible;
+
+    fn finish(self) -> Result<Self::Output, Infallible> {
+        Ok(self.first)
+    }
+
+    fn visit_pre(&mut self, tree: &Ast) -> Result<(), Infallible> {
+        use ast::AssertionKind::{EndLine, EndText, StartLine, StartText};
+        match tree {
+            Ast::ClassPerl(class) => self.class(class),
+            Ast::Flags(set) => self.flags(&set.flags),
+            Ast::Group(group) => {
+                if let ast::GroupKind::NonCapturing(flags) = &group.kind {
+                    self.flags(flags);
+                }
+            }
+            Ast::Assertion(at) if !matches!(at.kind, StartLine | EndLine | StartText | EndText) => {
+                self.first.get_or_insert("\\b");
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn visit_class_set_item_pre(&mut self, item: &ast::ClassSetItem) -> Result<(), Infallible> {
+        if let ast::ClassSetItem::Perl(class) = item {
+            self.class(class);
+        }
+        Ok(())
+    }
 }
 
 /// The engine's complaint on one line.
@@ -169,6 +243,46 @@ mod tests {
         assert!(Pattern::compile(r"\d", true).is_ok());
         assert!(Pattern::compile(r"\\d(?P<in>x)", false).is_ok());
         assert_eq!(Pattern::compile(r"\d", false).unwrap_err().hint.unwrap(), "write `[0-9]`");
+    }
+
+    // K-41: by the syntax tree, so a class that holds the letters of a flag is none.
+    #[test]
+    fn what_only_looks_like_a_shorthand_is_taken() {
+        for good in
+            ["[(?i]", r"[\\d]", "(?P<i>a)", "(?-i:a)", r"\p{Hangul}+", r"\Aa\z", "[[:word:]]"]
+        {
+            assert!(Pattern::compile(good, false).is_ok(), "{good}");
+        }
+        for bad in [r"\<a", r"a\>", r"\b{start}a", "(?s-u:(?mi:a))", r"[a&&\D]", "(?x) a (?i) # b"]
+        {
+            assert_eq!(Pattern::compile(bad, false).unwrap_err().check, "K-41", "{bad}");
+        }
+    }
+
+    // K-37: whatever the letters at its ends are.
+    #[test]
+    fn a_pattern_is_anchored_if_nothing_may_stand_around_it() {
+        for good in ["^a$", r"^a\\$", "^(?:a|b)$", "^a$|^b$", "^(a$)", "^$", r"\Aa\z"] {
+            assert!(is_anchored(good), "{good}");
+        }
+        for bad in [
+            "a", "^", "$", "^a|b$", "(?m)^a$", "^(?m)a$", r"^a\$", "^(a|b$)", "^?a$", "(^a)*b$",
+            "(?m:^)a$",
+        ] {
+            assert!(!is_anchored(bad), "{bad}");
+        }
+    }
+
+    // K-15, K-38
+    #[test]
+    fn a_pattern_knows_how_long_a_text_may_be() {
+        let lengths = |source| {
+            let pattern = Pattern::compile(source, false).unwrap();
+            (pattern.shortest(), pattern.longest())
+        };
+        assert_eq!(lengths("[a-z]{2,5}"), (Some(2), Some(5)));
+        assert_eq!(lengths("a*"), (Some(0), None));
+        assert_eq!(lengths("[a&&b]").0, None);
     }
 
     // CON-10

@@ -9,6 +9,7 @@ mod kind;
 mod lint;
 mod tree;
 
+use super::rule::Type;
 use super::value::{Pointer, Value};
 use crate::policy::schema::{Attribute, AttributeKind};
 use crate::rejection::{Reason, Violation};
@@ -61,6 +62,22 @@ impl Schema {
         if !errors.is_empty() {
             return Err(errors);
         }
+        Ok((Self::build(source)?, warnings))
+    }
+
+    /// Compiles a schema that may be open, which no contract's may (K-36): for tests of how
+    /// messages are judged, by the suite of JSON Schema.
+    ///
+    /// # Errors
+    /// Every other finding that refuses it.
+    #[doc(hidden)]
+    pub fn danger_open(source: &Json) -> Result<Self, Vec<SchemaFinding>> {
+        let (mut errors, _) = lint::lint(source);
+        errors.retain(|error| error.check != "K-36");
+        if errors.is_empty() { Self::build(source) } else { Err(errors) }
+    }
+
+    fn build(source: &Json) -> Result<Self, Vec<SchemaFinding>> {
         let refused = |pointer: String, message: String| {
             vec![SchemaFinding { check: "K-33", pointer, message, hint: None }]
         };
@@ -75,7 +92,7 @@ impl Schema {
             .with_pattern_options(jsonschema::PatternOptions::regex().size_limit(64 << 10))
             .build(source)
             .map_err(|error| refused(String::new(), format!("schema does not compile: {error}")))?;
-        Ok((Self { source: source.clone(), validator }, warnings))
+        Ok(Self { source: source.clone(), validator })
     }
 
     /// Judges a message.
@@ -122,9 +139,22 @@ impl Schema {
             .and_then(|all| all.iter().map(Json::as_i64).collect());
         let least = listed.as_ref().and_then(|all| all.iter().min().copied());
         let most = listed.as_ref().and_then(|all| all.iter().max().copied());
-        let lower = bound("minimum").or(fixed).or(least);
-        let upper = bound("maximum").or(fixed).or(most);
+        let above = bound("exclusiveMinimum").and_then(|n| n.checked_add(1));
+        let below = bound("exclusiveMaximum").and_then(|n| n.checked_sub(1));
+        let lower = bound("minimum").max(above).or(fixed).or(least);
+        let upper = bound("maximum").or(below).or(fixed).or(most);
         Some(Shape { kind: self.kind(at, 0), bounds: (lower, upper), required })
+    }
+
+    /// Whether the schema leaves an integer without bounds at the place, or in what lies below.
+    pub(crate) fn unbounded(&self, pointer: &Pointer) -> bool {
+        let kind = self.kind_tree(true);
+        let at = if pointer.segments().len() == 0 {
+            Some(&kind)
+        } else {
+            kind.at(pointer).map(|m| &m.kind)
+        };
+        at.is_some_and(Type::has_unbounded)
     }
 
     /// Follows `$ref`s within the schema; the lint has refused circles.

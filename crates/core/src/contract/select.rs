@@ -56,6 +56,7 @@ impl Direction {
         let tag = self.tag.as_ref().and_then(|tag| tag.get(tree));
         // Whether some message has this tag, with its `where` values and with other ones.
         let (mut declared, mut disagrees) = (false, false);
+        let from_text = self.decode.integers_in_text();
         let mut fits = |message: &MessageRule| {
             let tagged = match (&self.tag, tag) {
                 (None, _) => true,
@@ -74,6 +75,9 @@ impl Direction {
                 && agrees
                 && message.has.iter().all(|at| at.get(tree).is_some())
                 && message.lacks.iter().all(|at| at.get(tree).is_none())
+                && message.fields.iter().filter(|(.., rule)| rule.tells).all(|(at, _, rule)| {
+                    at.get(tree).is_some_and(|value| rule.admits(value, from_text))
+                })
         };
         let mut found = None;
         for (at, message) in self.messages.iter().enumerate().filter(|(_, m)| candidates(m)) {
@@ -107,6 +111,10 @@ impl Direction {
 
     fn nothing_fits(&self, tag: Option<&Value<'_>>, declared: bool, disagrees: bool) -> Violation {
         match (&self.tag, tag) {
+            // Some message is told by having no tag, but is not this one.
+            (Some(_), None) if declared || disagrees => {
+                Violation::new(Reason::NoMessage, "the message fits none of those declared")
+            }
             (Some(at), None) => Violation::at(
                 Reason::TagMissing,
                 at.to_string(),

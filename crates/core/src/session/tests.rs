@@ -5,6 +5,7 @@ use std::time::Duration;
 
 mod checks;
 mod claims;
+mod closed;
 mod exchange;
 mod places;
 

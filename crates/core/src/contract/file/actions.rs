@@ -18,6 +18,9 @@ use std::ops::Range;
 use std::time::Duration;
 use toml::de::DeValue;
 
+/// What bounds an integer (K-31).
+const BOUNDS: &str = "give it `int = [lo, hi]`, or `minimum` and `maximum` in the schema";
+
 pub(super) type Rules = [(Pointer, FieldRule, Range<usize>)];
 
 /// What a message shows at one place: its type, whether its integers are bounded, whether it is
@@ -232,8 +235,19 @@ impl View<'_> {
                 Some(shown) if !shown.required => {
                     Some(format!("the resource names `{pointer}`, which may be absent"))
                 }
+                Some(shown) if shown.unbounded => {
+                    let message =
+                        format!("`{pointer}` has no bounds, and resources are named by it");
+                    table.error_with_hint("K-31", text.span.clone(), message, BOUNDS);
+                    None
+                }
                 Some(shown) => match (shown.kind, list) {
-                    (Some(AttributeKind::Set(_)), true) => None,
+                    (Some(AttributeKind::Set(of)), true) => match *of {
+                        AttributeKind::Set(_) | AttributeKind::Record(_) => {
+                            Some(format!("the elements of `{pointer}` are no scalars"))
+                        }
+                        _ => None,
+                    },
                     (Some(AttributeKind::Set(_)), false) => {
                         Some(format!("`{pointer}` is a list: write `${{{pointer}[*]}}`"))
                     }
@@ -278,8 +292,7 @@ impl View<'_> {
                 }
                 Some(Shown { unbounded: true, .. }) => {
                     let message = format!("`{pointer}` has no bounds, and policies read it");
-                    let hint = "give it `int = [lo, hi]`, or `minimum` and `maximum` in the schema";
-                    context.error_with_hint("K-31", placed.span, message, hint);
+                    context.error_with_hint("K-31", placed.span, message, BOUNDS);
                 }
                 Some(Shown { kind: None, .. }) => {
                     context.error(
@@ -313,10 +326,10 @@ impl View<'_> {
         let shown = |pointer: Pointer| {
             let key = matches!(self.reader.pairing, Pairing::Key(key) if *key == pointer);
             let rule = self.rules.iter().find(|(at, ..)| *at == pointer).map(|(_, rule, _)| rule);
-            if key || rule.is_some_and(|rule| rule.constant.is_some() || rule.secret) {
+            if key || rule.is_some_and(|rule| rule.constant.is_some()) {
                 return None;
             }
-            let seen = self.shown(&pointer).filter(|shown| !shown.unbounded)?;
+            let seen = self.shown(&pointer).filter(|shown| !shown.unbounded && !shown.secret)?;
             let name = pointer.top()?.to_owned();
             Some((pointer, Attribute { name, kind: seen.kind?, optional: !seen.required }))
         };
@@ -333,7 +346,8 @@ impl View<'_> {
             let pointer = Pointer::name(name);
             let key = matches!(self.reader.pairing, Pairing::Key(key) if *key == pointer);
             let rule = self.rules.iter().find(|(at, ..)| *at == pointer).map(|(_, rule, _)| rule);
-            let hidden = rule.is_some_and(|rule| rule.constant.is_some() || rule.secret);
+            let hidden = rule.is_some_and(|rule| rule.constant.is_some() || rule.secret)
+                || touches(self.secrets, &pointer);
             let kind = kind.clone().filter(|_| !key && !hidden)?;
             Some((pointer, Attribute { name: (*name).to_owned(), kind, optional: false }))
         };
@@ -345,7 +359,7 @@ impl View<'_> {
         let ruled = self.rules.iter().find(|(at, ..)| at == pointer).map(|(_, rule, _)| rule);
         if let Some(known) = &self.of_codec {
             let (_, kind) = known.iter().find(|(name, _)| *pointer == Pointer::name(name))?;
-            let secret = ruled.is_some_and(|rule| rule.secret);
+            let secret = ruled.is_some_and(|rule| rule.secret) || touches(self.secrets, pointer);
             // What is on the wire has no sign.
             let (lower, unbounded, required) = (Some(0), false, true);
             return Some(Shown { kind: kind.clone(), unbounded, lower, required, secret });
@@ -380,7 +394,12 @@ impl View<'_> {
         // Only the widened numbers of JSON have no bound of their own.
         let wide =
             matches!(self.reader.decode, DecodeRule::Json(rule) if rule.numbers == Numbers::I64);
-        let unbounded = kind == Some(AttributeKind::Long) && bounds.is_none() && wide;
+        let within = ruled.and_then(FieldRule::int_bounds).or_else(|| {
+            ruled.and_then(|rule| rule.each.as_ref()).and_then(|each| each.int_bounds())
+        });
+        // All of a list or an object, where a schema alone says what is in it.
+        let unbounded =
+            wide && within.is_none() && self.schema.is_some_and(|schema| schema.unbounded(pointer));
         let required = match (&shape, ruled) {
             (Some(shape), _) => shape.required,
             (None, Some(rule)) => !rule.optional,

@@ -83,6 +83,13 @@ pub(super) fn direction(
             format!("`[[{side}.message]]`, one for each thing the {side} may say"),
         );
     }
+    if let Some(own) = drafts.iter().filter_map(|(m, _)| m.as_ref()).find(|m| m.grammar.is_some())
+        && table.has("tag")
+    {
+        let text = format!("`{}` has a grammar of its own, so no `tag` tells it", own.name);
+        let hint = "give `decode` the grammar, which yields the tag, or leave the tag out";
+        table.error_with_hint("K-20", table.key_span("tag"), text, hint);
+    }
     let has_floats = |message: &MessageRule| {
         message.layout.as_ref().is_some_and(crate::contract::decode::Layout::has_floats)
     };

@@ -65,9 +65,29 @@ fn bounded(table: &Table<'_, '_>, ascii: bool, list_bound: Option<usize>) -> Opt
         optional: table.boolean("optional").is_some_and(|flag| flag.value),
         text: text_rule(table),
         secret: table.boolean("secret").is_some_and(|flag| flag.value),
+        tells: false,
     };
     table.finish();
+    accepts_nothing(table, &made);
     made.consistent().map_err(|error| rule_error(table, table.span(), error)).ok()
+}
+
+/// K-15: a pattern, with the lengths beside it, that no text fits.
+fn accepts_nothing(table: &Table<'_, '_>, rule: &FieldRule) {
+    let Some(pattern) = rule.regex.as_ref().filter(|pattern| pattern.shortest().is_some()) else {
+        return;
+    };
+    let (shortest, longest) = (pattern.shortest().unwrap_or_default(), pattern.longest());
+    let least = [rule.len, rule.bytes].into_iter().flatten().map(|(lo, _)| lo).max();
+    // A character has at most four bytes.
+    let most = [rule.len.map(|(_, hi)| hi.saturating_mul(4)), rule.bytes.map(|(_, hi)| hi)];
+    let long = most.into_iter().flatten().min().is_some_and(|most| shortest > most);
+    let short = least.zip(longest).is_some_and(|(least, longest)| longest < least);
+    if long || short {
+        let text = "the pattern and the length beside it leave no text that fits";
+        let finding = table.document().error("K-15", table.key_span("regex"), text).warning();
+        table.document().find(finding);
+    }
 }
 
 /// What the text of a field is written as: at most one of `decimal`, `date`, `time`, `uuid`, `hex`
@@ -187,9 +207,14 @@ pub(super) fn scalar(
 
 /// A pattern, with the place of what is wrong in it.
 pub(super) fn pattern(table: &Table<'_, '_>, text: &Placed<&str>, ascii: bool) -> Option<Pattern> {
-    Pattern::compile(text.value, ascii)
+    let pattern = Pattern::compile(text.value, ascii)
         .map_err(|error| rule_error(table, text.span.clone(), error))
-        .ok()
+        .ok()?;
+    if pattern.shortest().is_none() {
+        let text_of = format!("no text matches `{}`", pattern.source());
+        table.document().find(table.document().error("K-15", text.span.clone(), text_of).warning());
+    }
+    Some(pattern)
 }
 
 /// A list of pointers.

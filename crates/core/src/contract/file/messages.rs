@@ -40,6 +40,7 @@ impl Reader<'_> {
         let side = if self.side == "client" { Side::Client } else { Side::Server };
         let wrapping = Wrapping::of(self.codec, side, table, &matches, &mut has, &mut lacks);
         let grammar = table.text("grammar").and_then(|g| fields::pattern(table, &g, self.ascii));
+        told_by_grammar(table);
         let layout = decoders::layout(table, self.decode);
         let bound = self.codec.and_then(Codec::list_bound);
         let mut rules = fields::fields(table, self.ascii, bound);
@@ -48,6 +49,10 @@ impl Reader<'_> {
         }
         let mut secrets = secrets::of_message(table, &mut rules);
         let segments = super::codec::segments(table, self.codec);
+        let written = secrets.len();
+        if let Some(segments) = &segments {
+            secrets::add(segments.secrets(), &mut secrets, &mut rules);
+        }
         let schema = fields::schema(table, self.read, |json| match &wrapping {
             Some(wrapping) => wrapping.schema(json),
             None => json,
@@ -63,7 +68,8 @@ impl Reader<'_> {
             );
         }
         let (shape, patterns) = (layout.as_ref(), grammar.as_ref());
-        let described = self.described(table, shape, patterns, &matches, &rules, schema.is_some());
+        let tells = (&*matches, &*lacks);
+        let described = self.described(table, shape, patterns, tells, &rules, schema.is_some());
         let view = View {
             reader: self,
             rules: &rules,
@@ -77,15 +83,12 @@ impl Reader<'_> {
             "client" => actions::request(table, &view),
             _ => role_of_reply(table, &view),
         };
-        let wheres = wheres(table, grammar.is_some());
+        let wheres = wheres(table);
         let state = self.states.rule(table).or_else(|| self.usual_state(role.as_ref()?));
         let remember = remember(table, &view);
-        for secret in secrets.iter().filter(|secret| view.shown(secret).is_none()) {
+        for secret in secrets.iter().take(written).filter(|secret| view.shown(secret).is_none()) {
             let text = format!("`{secret}` is secret, but the message does not have it");
             table.error("K-30", table.key_span("secret"), text);
-        }
-        if let Some(segments) = &segments {
-            secrets::add(segments.secrets(), &mut secrets, &mut rules);
         }
         let last = table.boolean("last");
         if let Some(flag) = last.as_ref().filter(|_| !matches!(role, Some(Role::Reply(_)))) {
@@ -167,7 +170,7 @@ impl Reader<'_> {
         table: &Table<'_, '_>,
         layout: Option<&Layout>,
         grammar: Option<&Pattern>,
-        matches: &[Value<'static>],
+        (matches, lacks): (&[Value<'static>], &[Pointer]),
         rules: &[(Pointer, FieldRule, Range<usize>)],
         has_schema: bool,
     ) -> bool {
@@ -210,7 +213,7 @@ impl Reader<'_> {
                     table.error_with_hint("K-30", span.clone(), message, hint);
                 }
             }
-            DecodeRule::Text { .. } => self.groups_and_fields(table, grammar, rules),
+            DecodeRule::Text { .. } => self.groups_and_fields(table, grammar, rules, lacks),
             DecodeRule::Bytes { name } => {
                 for (pointer, _, span) in rules.iter().filter(|(p, ..)| p.top() != Some(name)) {
                     table.error(
@@ -283,6 +286,7 @@ impl Reader<'_> {
         table: &Table<'_, '_>,
         own: Option<&Pattern>,
         rules: &[(Pointer, FieldRule, Range<usize>)],
+        lacks: &[Pointer],
     ) {
         if own.is_some() && self.grammar.is_some() {
             table.error("K-10", table.key_span("grammar"), "the direction has a grammar already");
@@ -295,12 +299,22 @@ impl Reader<'_> {
         };
         let groups: Vec<&str> = grammar.groups().collect();
         let at = if own.is_some() { table.key_span("grammar") } else { table.span() };
-        let tag = own.is_none();
+        // The grammar of all messages yields the tag, and a group that a message must not have.
+        let tag = self.tag.filter(|_| own.is_none()).and_then(Pointer::top);
+        let said = |group: &str| {
+            let is = |at: &Pointer| at.top() == Some(group);
+            tag == Some(group) || rules.iter().any(|(at, ..)| is(at)) || lacks.iter().any(is)
+        };
         for group in &groups {
-            if !tag && !rules.iter().any(|(p, ..)| p.top() == Some(group)) {
+            if !said(group) {
                 let message = format!("group `{group}` of the grammar is not in `fields`");
-                let hint =
-                    format!("add `fields.{group} = {{ .. }}`, or make the group unnamed: `(?:..)`");
+                let hint = if own.is_some() {
+                    format!("add `fields.{group} = {{ .. }}`, or make the group unnamed: `(?:..)`")
+                } else {
+                    format!(
+                        "add `fields.{group} = {{ .. }}`, or `lacks = [\"{group}\"]` where it may not be"
+                    )
+                };
                 table.error_with_hint("K-30", at.clone(), message, hint);
             }
         }
@@ -313,13 +327,22 @@ impl Reader<'_> {
     }
 }
 
-/// `where`: places and the values that each may have.
-fn wheres(message: &Table<'_, '_>, by_grammar: bool) -> Vec<(Pointer, Vec<Value<'static>>)> {
-    let Some(table) = message.table("where") else { return Vec::new() };
-    if by_grammar {
-        let text = "a message that has a grammar of its own is told by that alone";
-        message.error("K-20", message.key_span("where"), text);
+/// K-20: two grammars make two trees of one text, so what stands in them tells no two messages
+/// apart.
+fn told_by_grammar(message: &Table<'_, '_>) {
+    let others = ["match", "where", "has", "lacks"];
+    for key in others.into_iter().filter(|key| message.has("grammar") && message.has(key)) {
+        let text = format!(
+            "a message that has a grammar of its own is told by that alone, so `{key}` has no use"
+        );
+        let hint = "say it in the grammar, or give `decode` the grammar and a `tag`";
+        message.error_with_hint("K-20", message.key_span(key), text, hint);
     }
+}
+
+/// `where`: places and the values that each may have.
+fn wheres(message: &Table<'_, '_>) -> Vec<(Pointer, Vec<Value<'static>>)> {
+    let Some(table) = message.table("where") else { return Vec::new() };
     let mut wheres = Vec::new();
     for (key, value) in table.entries() {
         let at = fields::pointer(&table, &key);

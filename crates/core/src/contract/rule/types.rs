@@ -29,6 +29,18 @@ pub enum Type {
     Other(&'static str),
 }
 
+impl Type {
+    /// Whether it is an integer without bounds, or has one in it.
+    pub(crate) fn has_unbounded(&self) -> bool {
+        match self {
+            Self::Int { bounded } => !bounded,
+            Self::List(of, _) => of.has_unbounded(),
+            Self::Map(members) => members.iter().any(|member| member.kind.has_unbounded()),
+            _ => false,
+        }
+    }
+}
+
 /// A named value of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {

@@ -1,20 +1,19 @@
 //! What a schema must say before it is used: K-33 to K-39 of `contracts.md` section 22.
 
 use super::SchemaFinding;
-use crate::contract::pattern::Pattern;
+use crate::contract::pattern::{Pattern, is_anchored};
 use crate::finding::nearest;
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
 
 /// Keywords that a schema may use. What else 2020-12 has is refused: `default` fills nothing in,
 /// dynamic references and vocabularies change what others mean.
-const KEYWORDS: [&str; 49] = [
+const KEYWORDS: [&str; 48] = [
     "$schema",
     "$id",
     "$ref",
     "$defs",
     "$comment",
-    "$anchor",
     "allOf",
     "anyOf",
     "oneOf",
@@ -69,7 +68,10 @@ const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 pub(super) fn lint(source: &Json) -> (Vec<SchemaFinding>, Vec<SchemaFinding>) {
     let mut lint =
         Lint { source, errors: Vec::new(), warnings: Vec::new(), sizes: BTreeMap::new() };
-    lint.schema(source, "", 0);
+    lint.schema(source, "", 0, true);
+    if source.is_object() || source.is_boolean() {
+        lint.described(source, "");
+    }
     if lint.errors.is_empty() {
         lint.size(source, &mut Vec::new());
     }
@@ -95,7 +97,8 @@ impl<'s> Lint<'s> {
         self.warnings.push(SchemaFinding { check, pointer: at.to_owned(), message, hint });
     }
 
-    fn schema(&mut self, schema: &'s Json, at: &str, depth: usize) {
+    /// Lints a schema and all below. What only says what may not be `describes` nothing.
+    fn schema(&mut self, schema: &'s Json, at: &str, depth: usize, describes: bool) {
         let object = match schema {
             Json::Bool(_) => return,
             Json::Object(object) => object,
@@ -107,10 +110,15 @@ impl<'s> Lint<'s> {
         self.keywords(object, at);
         self.reference(object, at);
         self.openness(object, at);
+        self.elements(object, at);
         self.bounds(object, at);
         self.pattern(object, at);
+        for (place, below) in values(object).filter(|_| describes) {
+            self.described(below, &format!("{at}{place}"));
+        }
         for (place, below) in children(object) {
-            self.schema(below, &format!("{at}{place}"), depth + 1);
+            let describes = describes && place != "/not" && place != "/propertyNames";
+            self.schema(below, &format!("{at}{place}"), depth + 1, describes);
         }
     }
 
@@ -129,6 +137,12 @@ impl<'s> Lint<'s> {
         }
         if object.contains_key("$id") && !at.is_empty() {
             self.error("K-33", at, format!("`$id` at `{at}` would rebase references"), None);
+        }
+        if let Some(id) = object.get("$id").and_then(Json::as_str)
+            && id.contains(':')
+        {
+            let message = format!("`$id` is `{id}`, of which references would be a part");
+            self.error("K-33", at, message, Some("a name without a scheme, or none"));
         }
         if let Some(format) = object.get("format").and_then(Json::as_str)
             && !FORMATS.contains(&format)
@@ -154,11 +168,7 @@ impl<'s> Lint<'s> {
     /// K-36: silence would mean that anything may be said.
     fn openness(&mut self, object: &Map<String, Json>, at: &str) {
         let says = |key: &str| object.contains_key(key);
-        let types = object.get("type");
-        let is_object = types == Some(&Json::from("object"))
-            || types
-                .and_then(Json::as_array)
-                .is_some_and(|all| all.contains(&Json::from("object")));
+        let is_object = may_be(object, "object");
         if is_object && !says("additionalProperties") && !says("unevaluatedProperties") {
             let message =
                 format!("object at `{at}` does not say whether other members are allowed");
@@ -171,12 +181,57 @@ impl<'s> Lint<'s> {
         }
     }
 
+    /// K-36: an array of anything is as open as an object of anything.
+    fn elements(&mut self, object: &Map<String, Json>, at: &str) {
+        let size = |key: &str| object.get(key).and_then(Json::as_u64);
+        let first = object.get("prefixItems").and_then(Json::as_array).map_or(0, Vec::len) as u64;
+        let whole = size("maxItems").is_some_and(|most| most <= first);
+        let says = ["items", "unevaluatedItems", "const", "enum"];
+        let says = whole || says.iter().any(|key| object.contains_key(*key));
+        if may_be(object, "array") && !says {
+            let message = format!("array at `{at}` does not say what its elements are");
+            self.error("K-36", at, message, Some("`\"items\": { .. }`"));
+        }
+    }
+
+    /// K-36: what a member or an element is must be said, or it may be anything.
+    fn described(&mut self, schema: &Json, at: &str) {
+        if !self.says(schema, 0) {
+            let message = format!("the schema at `{at}` takes a value of any type");
+            self.error("K-36", at, message, Some("give it a `type`, `enum` or `const`"));
+        }
+    }
+
+    /// Whether a schema says what it takes: by a type, by values, or by all of its ways.
+    fn says(&self, schema: &Json, depth: usize) -> bool {
+        let Json::Object(object) = schema else { return schema != &Json::Bool(true) };
+        // Circles are K-35's.
+        if depth > 32 || ["type", "enum", "const"].iter().any(|key| object.contains_key(*key)) {
+            return true;
+        }
+        let below = |schema: &Json| self.says(schema, depth + 1);
+        let list = |key: &str| object.get(key).and_then(Json::as_array);
+        let one = |key: &str| object.get(key).is_some_and(below);
+        let target = object.get("$ref").and_then(Json::as_str).map(|reference| {
+            reference.strip_prefix('#').and_then(|place| self.source.pointer(place))
+        });
+        // A reference that leads nowhere is K-33's.
+        target.is_some_and(|target| target.is_none_or(below))
+            || list("allOf").is_some_and(|all| all.iter().any(below))
+            || list("anyOf").is_some_and(|ways| ways.iter().all(below))
+            || list("oneOf").is_some_and(|ways| ways.iter().all(below))
+            || (one("then") && one("else"))
+    }
+
     /// K-38: the bounds that the work bound is made of.
     fn bounds(&mut self, object: &Map<String, Json>, at: &str) {
         let says = |key: &str| object.contains_key(key);
-        let is = |kind: &str| object.get("type") == Some(&Json::from(kind));
-        let bounded =
-            ["enum", "const", "maxLength", "pattern", "format"].iter().any(|key| says(key));
+        let is = |kind: &str| may_be(object, kind);
+        let ends = |pattern: &str| {
+            Pattern::compile(pattern, false).map_or(true, |pattern| pattern.longest().is_some())
+        };
+        let bounded = ["enum", "const", "maxLength", "format"].iter().any(|key| says(key))
+            || object.get("pattern").and_then(Json::as_str).is_some_and(ends);
         if is("string") && !bounded {
             self.warn(
                 at,
@@ -184,7 +239,7 @@ impl<'s> Lint<'s> {
                 "`limits.string` is its only bound",
             );
         }
-        if is("array") && !says("maxItems") {
+        if is("array") && !says("maxItems") && !says("enum") && !says("const") {
             self.warn(
                 at,
                 format!("array at `{at}` has no `maxItems`"),
@@ -205,11 +260,13 @@ impl<'s> Lint<'s> {
         let all =
             own.into_iter().chain(names.into_iter().flat_map(|n| n.keys().map(String::as_str)));
         for pattern in all {
-            if !(pattern.starts_with('^') && pattern.ends_with('$') && !pattern.ends_with("\\$")) {
+            if !is_anchored(pattern) {
                 let message = format!("pattern `{pattern}` matches anywhere in the value");
-                self.error("K-37", at, message, Some(&format!("`^{pattern}$`")));
+                self.error("K-37", at, message, Some(&anchored(pattern)));
             } else if let Err(error) = Pattern::compile(pattern, false) {
-                self.error("K-41", at, error.message, error.hint.as_deref());
+                // What has a next step means every script; the rest the linear engine does not take.
+                let check = if error.hint.is_some() { error.check } else { "K-34" };
+                self.error(check, at, error.message, error.hint.as_deref());
             }
         }
     }
@@ -250,6 +307,43 @@ impl<'s> Lint<'s> {
         }
         size.min(LARGEST * 2)
     }
+}
+
+/// Whether its type is this one, or has it among others.
+fn may_be(object: &Map<String, Json>, kind: &str) -> bool {
+    match object.get("type") {
+        Some(Json::String(one)) => one == kind,
+        Some(Json::Array(all)) => all.iter().any(|one| one == kind),
+        _ => false,
+    }
+}
+
+/// The schemas of the members and elements of what a schema describes. `true` for the members that
+/// no other keyword names is an open object that says so.
+fn values(object: &Map<String, Json>) -> impl Iterator<Item = (String, &Json)> {
+    let of_elements = !object.contains_key("items");
+    children(object).into_iter().filter(move |(place, below)| {
+        let key = place.split('/').nth(1).unwrap_or_default();
+        match key {
+            "properties" | "patternProperties" | "prefixItems" | "items" | "unevaluatedItems" => {
+                true
+            }
+            "additionalProperties" | "unevaluatedProperties" => !below.is_boolean(),
+            // What is found is described by nothing else then.
+            "contains" => of_elements,
+            _ => false,
+        }
+    })
+}
+
+/// The pattern between anchors; alternatives need a group, or each anchor holds for one alone.
+fn anchored(pattern: &str) -> String {
+    let inside = pattern.strip_prefix('^').unwrap_or(pattern);
+    let inside = match inside.strip_suffix('$') {
+        Some(before) if !before.ends_with('\\') => before,
+        _ => inside,
+    };
+    if inside.contains('|') { format!("`^(?:{inside})$`") } else { format!("`^{inside}$`") }
 }
 
 /// The schemas directly inside a schema, with their places.

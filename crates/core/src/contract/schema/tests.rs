@@ -75,7 +75,14 @@ fn a_schema_that_leaves_a_door_open_is_refused() {
         (p(json!({ "$ref": "file:///etc/passwd" })), "K-33"),
         (p(json!({ "$ref": "#/$defs/none" })), "K-33"),
         (p(json!({ "type": "string", "pattern": "[0-9]{3}" })), "K-37"),
+        (p(json!({ "type": "string", "pattern": "^a|b$" })), "K-37"),
+        (p(json!({ "type": "string", "pattern": "^(?m)a$" })), "K-37"),
         (p(json!({ "type": "string", "pattern": "^\\d$" })), "K-41"),
+        (p(json!({ "type": "string", "pattern": "^(?=a)a$" })), "K-34"),
+        (p(json!({ "type": "string", "pattern": "^(?:a{900}){900}$" })), "K-34"),
+        (p(json!({ "type": "null", "$anchor": "here" })), "K-33"),
+        (object(json!({ "$id": "http://example.com/order.json" })), "K-33"),
+        (object(json!({ "$id": "urn:example:order" })), "K-33"),
         (p(json!({ "type": "string", "format": "email" })), "K-39"),
         (p(json!({ "type": "array", "uniqueItems": true, "items": {} })), "K-38"),
         (p(json!({ "$ref": "#" })), "K-35"),
@@ -87,6 +94,66 @@ fn a_schema_that_leaves_a_door_open_is_refused() {
         assert!(errors.iter().any(|e| e.check == check), "{schema}: {errors:?}");
     }
     assert_eq!(checks(&p(json!({ "type": "string" }))), ["K-38"]);
+}
+
+// K-36, P2: silence is no schema, wherever it stands.
+#[test]
+fn a_schema_that_does_not_say_what_it_takes_is_open() {
+    let with = |property: Json| json!({ "type": "object", "additionalProperties": false, "properties": { "not": property } });
+    let open = [
+        json!({}),
+        json!(true),
+        json!({ "required": ["id"] }),
+        json!({ "properties": { "id": { "type": "integer" } }, "additionalProperties": false }),
+        json!({ "anyOf": [{ "type": "null" }, { "minimum": 1 }] }),
+        json!({ "if": { "type": "null" }, "then": { "type": "null" } }),
+        json!({ "$ref": "#/$defs/any", "$defs": { "any": {} } }),
+        json!({ "not": { "type": "null" } }),
+        json!({ "type": "array", "maxItems": 3 }),
+        json!({ "type": ["array", "null"], "maxItems": 3 }),
+        json!({ "type": "array", "maxItems": 3, "items": true }),
+        json!({ "type": "array", "maxItems": 3, "prefixItems": [{ "type": "null" }] }),
+        json!({ "type": "array", "maxItems": 3, "contains": {}, "unevaluatedItems": false }),
+        json!({ "type": "object", "additionalProperties": {}, "maxProperties": 1 }),
+        json!({ "type": "object", "unevaluatedProperties": false, "allOf": [{ "properties": { "a": {} } }] }),
+        json!({ "type": "object", "unevaluatedProperties": false, "if": { "properties": { "a": true } } }),
+    ];
+    for schema in open {
+        for schema in [schema.clone(), with(schema)] {
+            if schema.pointer("/properties/not/$ref").is_some() {
+                continue;
+            }
+            let errors = Schema::compile(&schema).map(|_| ()).expect_err(&schema.to_string());
+            assert_eq!(errors.first().unwrap().check, "K-36", "{schema}: {errors:?}");
+        }
+    }
+    for said in [
+        json!(false),
+        json!({ "const": { "any": [1, "x"] } }),
+        json!({ "enum": [null, 1] }),
+        json!({ "oneOf": [{ "type": "null" }, { "const": 1 }] }),
+        json!({ "allOf": [{ "minimum": 1 }, { "type": "integer" }] }),
+        json!({ "type": "integer", "not": { "properties": { "a": {} } } }),
+        json!({ "if": { "const": 1 }, "then": { "type": "integer" }, "else": { "type": "null" } }),
+        json!({ "type": "array", "maxItems": 1, "prefixItems": [{ "type": "null" }] }),
+        json!({ "type": "array", "maxItems": 3, "items": { "type": "null" }, "contains": {} }),
+        json!({ "type": "object", "additionalProperties": true, "maxProperties": 1 }),
+    ] {
+        assert_eq!(checks(&with(said.clone())), [""; 0], "{said}");
+    }
+}
+
+// K-38: a type among others has a bound too, and a pattern only if it ends somewhere.
+#[test]
+fn what_has_no_bound_is_warned_of() {
+    for schema in [
+        json!({ "type": "string", "pattern": "^a*$" }),
+        json!({ "type": ["string", "null"] }),
+        json!({ "type": ["array", "null"], "items": { "type": "null" } }),
+    ] {
+        assert_eq!(checks(&schema), ["K-38"], "{schema}");
+    }
+    assert_eq!(checks(&json!({ "type": "string", "pattern": "^a{1,9}$" })), [""; 0]);
 }
 
 // K-35, TRAP-12: thirty lines that expand to a billion
