@@ -95,7 +95,7 @@ def command(*words):
 class Inspected(unittest.TestCase):
     """A server behind a contract."""
 
-    def serve(self, contract, *policy):
+    def serve(self, contract, *policy, service="cache"):
         self.world = self.enterContext(World())
         if isinstance(contract, str):
             path = self.world.path / "contract.toml"
@@ -106,7 +106,7 @@ class Inspected(unittest.TestCase):
                                    "--dir", self.world.path])
         eventually("redis-server listens", self.socket.exists)
         self.direct("MSET", "app:x", "1", "other:x", "2")
-        self.gateway = self.world.gateway("gateway", "cache", "--to", f"unix:{self.socket}", "--listen", "127.0.0.1:0",
+        self.gateway = self.world.gateway("gateway", service, "--to", f"unix:{self.socket}", "--listen", "127.0.0.1:0",
                                           "--authority-listen", "127.0.0.1:0", "--contract", contract, *policy)
         self.direct("CONFIG", "RESETSTAT")
 
@@ -240,7 +240,7 @@ class Cache(Inspected):
                 compared += 1
                 self.assertEqual(int(arity), server_arity)
                 fixed = places.get(keys) or (keys.startswith("at(") and tuple(map(int, keys[3:-1].split(", "))))
-                if name == "SPUBLISH":
+                if name in ("SPUBLISH", "SSUBSCRIBE", "SUNSUBSCRIBE"):
                     self.assertEqual(keys, "NONE")  # the server's key is a channel
                 elif fixed:
                     self.assertNotIn("movablekeys", flags)
@@ -279,6 +279,117 @@ class Transactions(Inspected):
     def test_redis_py_does_transactions(self):
         with redis.Redis(port=self.writer.port(), socket_timeout=DEADLINE, protocol=2) as client:
             self.assertEqual(client.pipeline().set("a", "1").incr("a").execute(), [True, 2])
+
+
+@need("redis-server", "redis-cli")
+class Subscriptions(Inspected):
+    """CON-32 TRAP-29: the contract and the policy of examples/redis/news.toml before a real server."""
+
+    def setUp(self):
+        self.serve(CACHE / "news.toml", "--policy", CACHE / "news.cedar", service="news")
+
+    def hears(self, connection, *expected):
+        """Reads these answers and pushes, and no byte more."""
+        expected = b"".join(part if isinstance(part, bytes) else said(*part) for part in expected)
+        self.assertEqual(self.exchange(connection, b"", len(expected)), expected)
+
+    def test_who_may_hear_and_who_may_tell(self):
+        """CON-20 TRAP-29: by each channel and pattern that a command names, as a whole."""
+        reader, writer = self.connect(self.node("reader")), self.connect(self.node("writer"))
+        refused = b"-NOPERM not allowed\r\n"
+        for words in [("SUBSCRIBE", "other"), ("SUBSCRIBE", "app:a", "other"), ("PSUBSCRIBE", "*"), ("PSUBSCRIBE", "app*"),
+                      ("PSUBSCRIBE", "app[:]*"), ("PUBLISH", "app:a", "x"), ("SSUBSCRIBE", "app:a"), ("GET", "app:x")]:
+            with self.subTest(words):
+                self.assertEqual(self.exchange(reader, command(*words), len(refused)), refused)
+        self.assertEqual(self.reached(), set())
+        reader.sendall(command("SUBSCRIBE", "app:a") + command("PSUBSCRIBE", "app:*"))
+        self.hears(reader, ("subscribe", "app:a", 1), ("psubscribe", "app:*", 2))
+        self.assertEqual(self.exchange(writer, command("PUBLISH", "app:a", "hi") + command("PUBLISH", "other", "x"), 25),
+                         b":2\r\n" + refused)
+        self.assertEqual(self.direct("PUBLISH", "other", "unheard"), "0")
+        self.hears(reader, ("message", "app:a", "hi"), ("pmessage", "app:*", "app:a", "hi"))
+        event = self.gateway.event(event="rejected", peer="spiffe://segwan.internal/reader", resources=["channel/app%2A"])
+        self.assertEqual((event["reason"], event["action"]), ("policy_denied", "redis.subscribe"))
+
+    def test_what_a_subscriber_may_say_meanwhile(self):
+        """CON-16 TRAP-14: pushes while answers are due, refusals in their places, and the way out."""
+        connection = self.connect(self.node("writer"))
+        connection.sendall(command("SUBSCRIBE", "app:a", "app:b") + command("PUBLISH", "app:a", "x") + command("PING"))
+        later = b"-ERR not while subscribed\r\n"
+        self.hears(connection, ("subscribe", "app:a", 1), ("subscribe", "app:b", 2), later, ("pong", ""))
+        self.direct("PUBLISH", "app:b", "1")
+        self.hears(connection, ("message", "app:b", "1"))
+        connection.sendall(command("UNSUBSCRIBE", "app:b", "app:none"))
+        self.hears(connection, ("unsubscribe", "app:b", 1), ("unsubscribe", "app:none", 1))
+        connection.sendall(command("UNSUBSCRIBE"))
+        self.hears(connection, ("unsubscribe", "app:a", 0))
+        connection.sendall(command("PUBLISH", "app:a", "x") + command("PING") + command("UNSUBSCRIBE"))
+        self.hears(connection, b":0\r\n+PONG\r\n", b"*3\r\n$11\r\nunsubscribe\r\n$-1\r\n:0\r\n")
+        connection.sendall(command("SUBSCRIBE", "app:a") + command("RESET") + command("SUBSCRIBE", "app:a"))
+        self.hears(connection, ("subscribe", "app:a", 1), b"+RESET\r\n", ("subscribe", "app:a", 1))
+
+    def test_thousands_of_messages_between_answers(self):
+        """TRAP-14: nothing is lost, nothing closes a request, in either protocol."""
+        for protocol in (2, 3):
+            with self.subTest(protocol), self.connect(self.node(["reader", "writer"][protocol - 2])) as connection:
+                mark = b"*" if protocol == 2 else b">"
+                connection.sendall(command("HELLO", str(protocol)) + command("SUBSCRIBE", "app:a"))
+                confirmed = mark + said("subscribe", "app:a", 1)[1:]
+                got = b""
+                while not got.endswith(confirmed):
+                    got += connection.recv(65536)
+                count = 2000
+                told = subprocess.Popen(["redis-cli", "-s", self.socket, "-r", str(count), "PUBLISH", "app:a", "x"],
+                                        stdout=subprocess.DEVNULL)
+                for _ in range(50):
+                    connection.sendall(command("PING"))
+                push, got = mark + said("message", "app:a", "x")[1:], b""
+                pong = said("pong", "") if protocol == 2 else b"+PONG\r\n"
+                while len(got) < count * len(push) + 50 * len(pong):
+                    chunk = connection.recv(65536)
+                    self.assertTrue(chunk)
+                    got += chunk
+                self.assertEqual(told.wait(DEADLINE), 0)
+                self.assertEqual((got.count(push), got.count(pong)), (count, 50))
+
+    @unittest.skipIf(redis is None, "missing: redis-py (`scripts/interop --install`)")
+    def test_redis_py_in_both_protocols(self):
+        """CON-32: what the library makes of confirmations, messages and refusals."""
+        reader, writer = self.node("reader").port(), self.node("writer").port()
+        for protocol in (2, 3):
+            options = {"protocol": protocol, "socket_timeout": DEADLINE}
+            with self.subTest(protocol), redis.Redis(port=reader, **options) as client, \
+                    redis.Redis(port=writer, **options) as teller:
+                listener = client.pubsub()
+                listener.subscribe("app:a", "app:b")
+                listener.psubscribe("app:*")
+                kinds = [listener.get_message(timeout=DEADLINE)["type"] for _ in range(3)]
+                self.assertEqual(kinds, ["subscribe", "subscribe", "psubscribe"])
+                self.assertEqual(teller.publish("app:a", b"\x00\xff"), 2)
+                first, second = (listener.get_message(timeout=DEADLINE) for _ in range(2))
+                self.assertEqual((first["type"], first["channel"], first["data"]), ("message", b"app:a", b"\x00\xff"))
+                self.assertEqual((second["type"], second["pattern"], second["data"]),
+                                 ("pmessage", b"app:*", b"\x00\xff"))
+                with self.assertRaises(redis.exceptions.NoPermissionError):
+                    teller.publish("other", "x")
+                listener.ping()
+                self.assertEqual(listener.get_message(timeout=DEADLINE)["type"], "pong")
+                listener.unsubscribe()
+                listener.punsubscribe()
+                kinds = [listener.get_message(timeout=DEADLINE)["type"] for _ in range(3)]
+                self.assertEqual(sorted(kinds), ["punsubscribe", "unsubscribe", "unsubscribe"])
+                self.assertFalse(listener.subscribed)
+                listener.subscribe("other")
+                with self.assertRaises(redis.exceptions.NoPermissionError):
+                    listener.get_message(timeout=DEADLINE)
+                listener.close()
+
+
+def said(*parts):
+    """A list as a server says it in RESP2."""
+    each = [b":%d\r\n" % part if isinstance(part, int) else b"$%d\r\n%s\r\n" % (len(part), part.encode())
+            for part in parts]
+    return b"*%d\r\n" % len(parts) + b"".join(each)
 
 
 if __name__ == "__main__":
