@@ -314,3 +314,36 @@ fn a_denied_answer_still_answers_its_question() {
     assert_eq!(watch.reasons(), [Reason::PolicyDenied]);
     assert_eq!(watch.shadow.session.asked.len(), 0);
 }
+
+// CON-28, TRAP-24: subscriptions are followed as long as anybody can know what they are.
+#[test]
+fn what_is_pushed_is_followed_until_a_subscription_passes_that_would_not() {
+    const NEWS: &str = include_str!("../../../../../examples/redis/news.toml");
+    let subscribe = b"*2\r\n$9\r\nSUBSCRIBE\r\n$1\r\na\r\n";
+    let confirmed = b"*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n";
+    let push = b"*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$2\r\nhi\r\n";
+    let mut watch = Watch::with(contract(NEWS), true);
+    watch.client(subscribe).server(confirmed).server(push);
+    assert_eq!(watch.reasons(), []);
+    // One that may not be said passes, and has one answer, which is no fault of the service.
+    watch
+        .client(b"*3\r\n$7\r\nPUBLISH\r\n$1\r\na\r\n$1\r\nx\r\n")
+        .server(push)
+        .server(b"-ERR no\r\n");
+    assert_eq!(watch.reasons(), [Reason::State]);
+    watch.server(push).client(b"*1\r\n$4\r\nPING\r\n").server(b"*2\r\n$4\r\npong\r\n$0\r\n\r\n");
+    assert_eq!(watch.reasons(), []);
+    watch.server(&push.map(|byte| if byte == b'a' { b'b' } else { byte }));
+    let events = watch.events();
+    assert_eq!(events[0].reason, Some(Reason::Unasked));
+    assert!(watch.shadow.is_over(), "{events:?}");
+
+    let mut watch = Watch::with(contract(NEWS), false);
+    watch.client(subscribe);
+    let events: Vec<_> =
+        watch.events().into_iter().map(|event| (event.event, event.reason)).collect();
+    let lost = (EventKind::ShadowLost, None);
+    assert_eq!(events, [(EventKind::WouldReject, Some(Reason::PolicyDenied)), lost, lost]);
+    watch.server(confirmed).server(push).client(b"*1\r\n$4\r\nPING\r\n");
+    assert_eq!(watch.events(), []);
+}
