@@ -2,10 +2,11 @@
 
 pub use super::codec::hl7::ack::Verdict as AckVerdict;
 
-use super::decode::{DecodeRule, Delimited, Pairs, Words, write_json};
+use super::decode::{DecodeRule, write_json};
 use super::field::FieldRule;
 use super::pattern::RuleError;
 use super::value::{Pointer, Value};
+use super::{Contract, Side};
 use std::time::Duration;
 
 /// The answer to one class of faults (`contracts.md` section 18).
@@ -93,8 +94,8 @@ pub struct ReplyValue {
     pub at: Pointer,
     /// What it must hold to be given back.
     pub rule: FieldRule,
-    /// What is written in every other case.
-    pub or: String,
+    /// What is written in every other case, as it is.
+    pub or: Vec<u8>,
 }
 
 impl ReplyTemplate {
@@ -103,14 +104,19 @@ impl ReplyTemplate {
     /// # Errors
     /// K-74 for a placeholder without its entry in `[reject.values]`.
     pub fn parse(text: &str, values: &[(String, ReplyValue)]) -> Result<Self, RuleError> {
-        if text.starts_with("hex:") {
-            let bytes = super::units::bytes(text).map_err(|e| RuleError::new("K-74", e))?;
-            return Ok(Self(vec![Part::Fixed(bytes)]));
-        }
+        let (form, mut rest) = match text.strip_prefix("hex:") {
+            Some(digits) => ("hex:", digits),
+            None => ("", text),
+        };
+        let fixed = |part: &str| match form {
+            "" => Ok(Part::Fixed(part.as_bytes().to_vec())),
+            _ => super::units::bytes(&format!("{form}{part}"))
+                .map(Part::Fixed)
+                .map_err(|error| RuleError::new("K-74", error)),
+        };
         let mut parts = Vec::new();
-        let mut rest = text;
-        while let Some((fixed, after)) = rest.split_once("${") {
-            parts.push(Part::Fixed(fixed.as_bytes().to_vec()));
+        while let Some((before, after)) = rest.split_once("${") {
+            parts.push(fixed(before)?);
             let (name, after) = after
                 .split_once('}')
                 .ok_or_else(|| RuleError::new("K-74", "a placeholder `${` is not closed"))?;
@@ -121,7 +127,7 @@ impl ReplyTemplate {
             parts.push(Part::Value(name.to_owned()));
             rest = after;
         }
-        parts.push(Part::Fixed(rest.as_bytes().to_vec()));
+        parts.push(fixed(rest)?);
         Ok(Self(parts))
     }
 
@@ -133,6 +139,21 @@ impl ReplyTemplate {
             Part::Value(name) => format!("${{{name}}}"),
         };
         self.0.iter().map(part).collect()
+    }
+
+    /// The payload for one refused message. Where values of the peer's would make something else of
+    /// it than what the contract's author wrote, it is the one with the fallbacks.
+    #[must_use]
+    pub(crate) fn answer(&self, tree: Option<&Value<'_>>, contract: &Contract) -> Vec<u8> {
+        let direction = &contract.server;
+        let render = |tree| self.render(tree, &contract.reply_values, &direction.decode);
+        let fallback = render(None);
+        let payload = render(tree);
+        if payload == fallback || is_sound(contract, &payload, &fallback) {
+            payload
+        } else {
+            fallback
+        }
     }
 
     /// The payload for one refused message: nothing of the peer's is in it but values that hold
@@ -168,29 +189,83 @@ impl ReplyValue {
             self.rule.check("", &mut value, from_text).ok().map(|()| value)
         });
         let written = fits.and_then(|value| spelled(name, &value, decode));
-        out.extend_from_slice(written.as_deref().unwrap_or(self.or.as_bytes()));
+        out.extend_from_slice(written.as_deref().unwrap_or(&self.or));
     }
 }
 
-/// A value as the server direction would write it. Of columns it is the one that has the name of
-/// the placeholder, in its full width.
+/// Whether a reply is one frame of the server within its limit, and reads as the one with the
+/// fallbacks does but for its values: no field more, no pair more, no other key.
+fn is_sound(contract: &Contract, payload: &[u8], fallback: &[u8]) -> bool {
+    let direction = &contract.server;
+    let framed = |payload: &[u8]| {
+        let mut frame = Vec::new();
+        let put = direction.frame.put(payload, &mut frame);
+        put.is_ok().then_some(frame)
+    };
+    let (Some(frame), Some(plain)) = (framed(payload), framed(fallback)) else { return false };
+    if contract.one_frame(Side::Server, &frame).is_err() {
+        return false;
+    }
+    let wire = Contract::wire_of(&contract.limits, Side::Server);
+    let decode = &direction.decode;
+    match (
+        decode.read(decode.input(&plain, fallback), &wire),
+        decode.read(decode.input(&frame, payload), &wire),
+    ) {
+        (Ok(plain), Ok(is)) => is_alike(&plain, &is),
+        (Ok(_), Err(_)) => false,
+        // A text of the author's own, which no decoder reads.
+        (Err(_), _) => true,
+    }
+}
+
+fn is_alike(one: &Value<'_>, other: &Value<'_>) -> bool {
+    match (one, other) {
+        (Value::Map(one), Value::Map(other)) => {
+            one.len() == other.len()
+                && one
+                    .iter()
+                    .zip(other)
+                    .all(|((a, one), (b, other))| a == b && is_alike(one, other))
+        }
+        (Value::List(one), Value::List(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(a, b)| is_alike(a, b))
+        }
+        (Value::Map(_) | Value::List(_), _) | (_, Value::Map(_) | Value::List(_)) => false,
+        _ => true,
+    }
+}
+
+/// A single value as the server direction would write it, if it can hold it there: a text that
+/// could be read as two is not written. Of columns and binary items it is the one that has the name
+/// of the placeholder, in its full width.
 fn spelled(name: &str, value: &Value<'_>, decode: &DecodeRule) -> Option<Vec<u8>> {
     match (decode, value) {
+        (_, Value::List(_) | Value::Map(_)) => None,
         (DecodeRule::Columns(columns), value) => columns.spelled(name, value),
+        (DecodeRule::Struct(rule), value) => rule.head.spelled(name, value),
         (DecodeRule::Json(_), value) => {
             let mut out = Vec::new();
             write_json(value, &mut out);
             Some(out)
         }
+        (DecodeRule::Modbus(_) | DecodeRule::Resp(_) | DecodeRule::Hl7(_), _) => None,
         (_, Value::Int(number)) => Some(number.to_string().into_bytes()),
-        (
-            DecodeRule::Text { charset }
-            | DecodeRule::Words(Words { charset, .. })
-            | DecodeRule::Delimited(Delimited { charset, .. })
-            | DecodeRule::Pairs(Pairs { charset, .. }),
-            Value::Text(text),
-        ) => charset.encode(text).map(|bytes| bytes.into_owned()),
         (DecodeRule::Bytes { .. }, Value::Bytes(bytes)) => Some(bytes.clone().into_owned()),
+        (decode, Value::Text(text)) => {
+            let whole = match decode {
+                DecodeRule::Words(words) => words.is_word(text),
+                DecodeRule::Delimited(rule) => {
+                    !text.contains(|c| rule.sep.contains(c) || rule.quote == Some(c))
+                }
+                DecodeRule::Pairs(rule) => {
+                    !text.contains(|c| rule.sep.contains(c) || rule.eq.contains(c))
+                }
+                _ => true,
+            };
+            let charset = decode.charset().filter(|_| whole)?;
+            charset.encode(text).map(|bytes| bytes.into_owned())
+        }
         _ => None,
     }
 }
@@ -209,7 +284,7 @@ mod tests {
             nul_allowed: false,
         });
         let rule = FieldRule { int: Some((1, 99)), ..FieldRule::default() };
-        let id = ReplyValue { at: Pointer::name("id"), rule, or: "null".to_owned() };
+        let id = ReplyValue { at: Pointer::name("id"), rule, or: b"null".to_vec() };
         let values = vec![("id".to_owned(), id)];
         let template = ReplyTemplate::parse(r#"{"id":${id}}"#, &values).unwrap();
         let rendered = |value: Option<Value<'_>>| {

@@ -56,10 +56,7 @@ fn payload(
     tree: Option<&Value<'_>>,
 ) -> Option<Vec<u8>> {
     match reply {
-        Reply::Template(template) => {
-            let server = contract.direction(Side::Server);
-            Some(template.render(tree, &contract.reply_values, &server.decode))
-        }
+        Reply::Template(template) => Some(template.answer(tree, contract)),
         Reply::Codec(form) => contract.codec.as_ref()?.refusal(form, frame, tree),
     }
 }

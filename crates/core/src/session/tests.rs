@@ -8,6 +8,7 @@ mod claims;
 mod closed;
 mod exchange;
 mod places;
+mod replies;
 
 /// `examples/article/add-ten.toml` and `examples/jsonl/inventory.toml`.
 const ADD_TEN: &str = include_str!("../../../../examples/article/add-ten.toml");

@@ -29,6 +29,13 @@ impl Words {
         }
     }
 
+    /// Whether a text is one word: not empty, and nothing in it at which it may be cut in two.
+    #[must_use]
+    pub(crate) fn is_word(&self, text: &str) -> bool {
+        let spaced = self.sep.contains(char::is_whitespace);
+        !text.is_empty() && !text.contains(|c| self.sep.contains(c) || splits(c, spaced))
+    }
+
     fn split<'a>(&self, text: &'a str) -> Result<Value<'a>, Violation> {
         let mut words = text.split(&*self.sep);
         let verb = words.next().unwrap_or_default();

@@ -86,7 +86,10 @@ fn values(reject: &Table<'_, '_>) -> Values {
     for (name, value) in table.entries() {
         let Some(entry) = table.named(&name, value) else { continue };
         let at = entry.text("at").and_then(|at| fields::pointer(&entry, &at));
-        let or = entry.text("or").map(|or| or.value.to_owned());
+        let or = entry.text("or").and_then(|or| {
+            let bytes = crate::contract::units::bytes(or.value);
+            bytes.map_err(|sentence| entry.error("K-74", or.span, sentence)).ok()
+        });
         if !entry.has("at") {
             entry.missing("K-74", "at", "`at = \"/id\"`");
         }

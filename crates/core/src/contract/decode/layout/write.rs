@@ -39,6 +39,24 @@ impl Layout {
     }
 }
 
+impl Layout {
+    /// A value as the item of this name holds it, in the item's own width; none where the width
+    /// depends on another item.
+    #[must_use]
+    pub(crate) fn spelled(&self, name: &str, value: &Value<'_>) -> Option<Vec<u8>> {
+        let item = self.0.iter().find(|item| *item.name == *name)?;
+        let mut bytes = Vec::new();
+        item.put(value, &mut bytes)?;
+        match (item.count, item.kind) {
+            (Count::One, _) => Some(bytes),
+            (Count::Fixed(count), Kind::Bytes | Kind::Text(_)) if count == bytes.len() => {
+                Some(bytes)
+            }
+            _ => None,
+        }
+    }
+}
+
 impl Item {
     pub(super) fn put(&self, value: &Value<'_>, out: &mut Vec<u8>) -> Option<()> {
         match (&self.constant, value) {
