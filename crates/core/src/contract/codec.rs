@@ -216,6 +216,14 @@ impl Codec {
         }
     }
 
+    /// Rules that a request is held to beside its own, by what its fields say.
+    pub(crate) fn bounds(&self, request: &MessageRule) -> Vec<String> {
+        match self {
+            Self::Modbus(modbus) => modbus.bounds(request),
+            Self::Resp(_) | Self::JsonRpc(_) | Self::Hl7(_) => Vec::new(),
+        }
+    }
+
     /// Completes the server's messages: whatever request no declared message answers, and what the
     /// protocol may always reply.
     pub(crate) fn complete(&self, requests: &[&MessageRule], replies: &mut Vec<MessageRule>) {

@@ -105,7 +105,7 @@ fn contract(
     let (mut rejects, reply_values) =
         rejects::rejects(top, &client, &server, &limits, &pairing, codec);
     codec::default_rejects(codec, &client, &mut rejects);
-    rules::rules(top, &mut client, &mut server, &limits);
+    rules::rules(top, codec, &mut client, &mut server, &limits);
     rejects::of_messages(top, &mut client, &server, &limits, &pairing, codec, &reply_values);
     secrets::check(top, &client, &server, &pairing, &reply_values);
     cost::check(top, Side::Client, &client, &limits, &pairing);

@@ -6,6 +6,7 @@
 
 pub(crate) mod decode;
 pub(crate) mod frame;
+mod range;
 pub(crate) mod reply;
 #[cfg(test)]
 mod tests;
@@ -108,11 +109,21 @@ impl Modbus {
                 fault(text, "`fields.write_addr = { int = [100, 199] }`");
             }
         }
+        if any(|f| f == Function::Opaque) && range::is_placed(message) {
+            let text = format!("`{name}` says where, and has functions without an address");
+            fault(text, "a message of its own for them");
+        }
         if any(|f| f == Function::Opaque) && message.hazard.is_none() {
             let text = format!("`{name}` has functions whose content is not read");
             fault(text, "`hazard` says why they are needed");
         }
         errors
+    }
+
+    /// The rules that hold a request to its addresses up to the last one that it touches.
+    pub(super) fn bounds(self, message: &MessageRule) -> Vec<String> {
+        let functions = message.matches.iter().filter_map(code).map(Function::of);
+        range::bounds(message, &functions.collect::<Vec<_>>())
     }
 
     /// An exception may always be the answer, whatever a declared reply asks of its values.

@@ -1,6 +1,8 @@
 //! `rules` of messages as written: K-40, and what of each request its replies need.
 
 use super::direction::Draft;
+use crate::contract::codec::Codec;
+use crate::contract::pattern::RuleError;
 use crate::contract::rule::{self, Place, Root, Rule, RuleFault, Type, Types};
 use crate::contract::state::Remember;
 use crate::contract::value::Pointer;
@@ -10,6 +12,7 @@ use crate::document::{Placed, Table};
 /// Reads the rules of all messages, once every type that they may name is known.
 pub(super) fn rules(
     top: &Table<'_, '_>,
+    codec: Option<&Codec>,
     client: &mut Draft,
     server: &mut Draft,
     limits: &crate::contract::ContractLimits,
@@ -22,6 +25,12 @@ pub(super) fn rules(
     for (at, rules) in own {
         if let Some(message) = client.rule.messages.get_mut(at) {
             message.rules = rules;
+        }
+    }
+    if let Some(codec) = codec {
+        let bounds = view.bounds(top, codec, client);
+        for (message, rules) in client.rule.messages.iter_mut().zip(bounds) {
+            message.rules.extend(rules);
         }
     }
     for (at, rules) in other {
@@ -117,6 +126,27 @@ impl View<'_> {
         all
     }
 
+    /// What the codec holds each request to, in the order of the messages.
+    fn bounds(&self, top: &Table<'_, '_>, codec: &Codec, client: &Draft) -> Vec<Vec<Rule>> {
+        let direction = &client.rule;
+        let of = |(message, span): (&MessageRule, &std::ops::Range<usize>)| {
+            let this = Type::of_message(direction, message);
+            let name = message.name.as_str();
+            let compile = |text: String| {
+                let made = self.compile(Side::Client, direction, (name, &this), &[], &text);
+                let fail = |fault: RuleFault| {
+                    let why = fault.error.message;
+                    let text = format!("`{name}` cannot be held to its addresses: {why}");
+                    let hint = "one range: `int = [100, 199]`";
+                    super::rule_error(top, span.clone(), RuleError::new("K-80", text).hint(hint));
+                };
+                made.map_err(fail).ok()
+            };
+            codec.bounds(message).into_iter().filter_map(compile).collect()
+        };
+        direction.messages.iter().zip(&client.spans).map(of).collect()
+    }
+
     /// A rule, held to each request that its message may answer.
     fn compile(
         &self,
@@ -150,7 +180,7 @@ fn fail(table: &Table<'_, '_>, number: usize, text: &Placed<&str>, fault: RuleFa
     let at = table.document().inside(&text.span, fault.at);
     let error = fault.error;
     let message = format!("rule {number}: {}", error.message);
-    super::rule_error(table, at..at, crate::contract::pattern::RuleError { message, ..error });
+    super::rule_error(table, at..at, RuleError { message, ..error });
 }
 
 #[cfg(test)]

@@ -36,8 +36,14 @@ pub(super) fn functions(trees: &[Value<'static>]) -> Vec<Function> {
             group.members.iter().filter_map(|at| trees.get(*at)).collect();
         let opaque = own.iter().any(|tree| tree.member("data").is_some());
         let shape = Shape::of(own.iter().copied());
-        let fields =
-            shape.members().filter_map(|(name, seen)| Some((name.to_owned(), rule(name, seen)?)));
+        let fields = shape.members().filter_map(|(name, seen)| {
+            let found = match name {
+                "addr" => reach(&own, name, "count"),
+                "write_addr" => reach(&own, name, "write_count"),
+                _ => None,
+            };
+            Some((name.to_owned(), found.or_else(|| rule(name, seen))?))
+        });
         let fields = fields.map(|(name, (rule, words))| (name, vec![rule], words)).collect();
         let writes = matches!(code, 5 | 6 | 15 | 16 | 22 | 23);
         Function { group, code: *code, writes, opaque, fields }
@@ -72,6 +78,26 @@ fn rule(name: &str, seen: &Shape) -> Option<(String, String)> {
             ))
         }
     }
+}
+
+/// The addresses that were touched, where some request touched more than one: their rule bounds
+/// the last one too.
+fn reach(own: &[&Value<'static>], addr: &str, count: &str) -> Option<(String, String)> {
+    let int = |tree: &Value<'static>, name: &str| match tree.member(name) {
+        Some(Value::Int(number)) => Some(*number),
+        _ => None,
+    };
+    let ends = own.iter().filter_map(|tree| Some((int(tree, addr)?, int(tree, count)? - 1)));
+    let ends: Vec<(i64, i64)> = ends.map(|(first, more)| (first, first + more)).collect();
+    if ends.iter().all(|(first, last)| first == last) {
+        return None;
+    }
+    let both: Vec<Value<'static>> =
+        ends.iter().flat_map(|(first, last)| [Value::Int(*first), Value::Int(*last)]).collect();
+    let (lo, hi) = Shape::of(&both).rounded_ints();
+    let (low, high) = (ends.iter().map(|end| end.0).min()?, ends.iter().map(|end| end.1).max()?);
+    let words = format!("{} samples, which touch {low} to {high}", ends.len());
+    Some((format!("int = [{}, {}]", lo.max(0), hi.min(65_535)), words))
 }
 
 fn name(code: i64) -> String {

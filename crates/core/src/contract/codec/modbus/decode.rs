@@ -49,6 +49,18 @@ impl Function {
         self.writes_values() || self == Self::Mask
     }
 
+    /// Whether a request says how many, and not one alone.
+    pub(super) fn counts(self) -> bool {
+        match self {
+            Self::ReadBits
+            | Self::ReadRegisters
+            | Self::WriteBits
+            | Self::WriteRegisters
+            | Self::ReadWrite => true,
+            Self::WriteBit | Self::WriteRegister | Self::Mask | Self::Opaque => false,
+        }
+    }
+
     pub(super) fn writes_values(self) -> bool {
         match self {
             Self::WriteBit

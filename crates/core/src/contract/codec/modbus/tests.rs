@@ -262,6 +262,71 @@ fn what_is_not_modbus_ends_at_the_byte_that_says_so() {
     assert_eq!(run.seen.ended, Some(Reason::ProtocolId));
 }
 
+// K-80: where a request may begin is where it must end, too.
+#[test]
+fn a_request_touches_no_address_that_its_message_does_not_have() {
+    use Reason::Rule;
+    let bits = |addr: u16, count: u16| {
+        let bytes = vec![0; usize::from(count.div_ceil(8))];
+        let size = u8::try_from(bytes.len()).unwrap();
+        [&addr.to_be_bytes()[..], &count.to_be_bytes(), &[size], &bytes].concat()
+    };
+    let words = |addr: u16, count: u16| {
+        let size = u8::try_from(2 * count).unwrap();
+        let bytes = vec![0; 2 * usize::from(count)];
+        [&addr.to_be_bytes()[..], &count.to_be_bytes(), &[size], &bytes].concat()
+    };
+    let read = |addr: u16, count: u16| [addr.to_be_bytes(), count.to_be_bytes()].concat();
+    let both =
+        |addr: u16, count: u16, at: u16, many: u16| [read(addr, count), words(at, many)].concat();
+    let say = |fields: &str, code: u8, data: &[u8]| {
+        let addr = "fields.addr   = { int = [0, 65535] }\n";
+        let text = EVERYTHING
+            .replace("match       = [1, 2, 3, 4]\n", &format!("match = [1, 2, 3, 4]\n{fields}\n"))
+            .replace(addr, &format!("{fields}\n"))
+            .replace("fields.addr       = { int = [0, 65535] }\n", &format!("{fields}\n"))
+            .replace(
+                "fields.write_addr = { int = [0, 65535] }\n",
+                "fields.write_addr = { int = [5, 8] }\n",
+            );
+        let mut run = Run::allowed(contract(&text));
+        run.say(Side::Client, &adu(1, code, data), usize::MAX);
+        assert_eq!(run.seen.reasons.is_empty(), !run.seen.service.is_empty());
+        run.seen.reasons.first().copied().map_or(Ok(()), Err)
+    };
+    let range = "fields.addr = { int = [0, 10] }";
+    let listed = "fields.addr = { enum = [0, 20, 2, 1, 40] }";
+    let one = "fields.addr = { const = 7 }";
+    for (fields, code, data, wanted) in [
+        (range, 16, words(10, 1), Ok(())),
+        (range, 16, words(8, 3), Ok(())),
+        (range, 16, words(10, 4), Err(Rule)),
+        (range, 16, words(0, 12), Err(Rule)),
+        (range, 15, bits(0, 11), Ok(())),
+        (range, 15, bits(10, 2), Err(Rule)),
+        (range, 6, read(10, 0), Ok(())),
+        (range, 3, read(0, 11), Ok(())),
+        (range, 3, read(0, 12), Err(Rule)),
+        (range, 1, read(10, 2000), Err(Rule)),
+        (range, 23, both(0, 11, 5, 4), Ok(())),
+        (range, 23, both(0, 12, 5, 4), Err(Rule)),
+        (range, 23, both(0, 11, 5, 5), Err(Rule)),
+        (range, 23, both(0, 11, 8, 1), Ok(())),
+        (listed, 16, words(0, 3), Ok(())),
+        (listed, 16, words(0, 4), Err(Rule)),
+        (listed, 16, words(20, 1), Ok(())),
+        (listed, 16, words(20, 2), Err(Rule)),
+        (listed, 16, words(40, 2), Err(Rule)),
+        (listed, 4, read(2, 1), Ok(())),
+        (listed, 4, read(1, 3), Err(Rule)),
+        (one, 3, read(7, 1), Ok(())),
+        (one, 3, read(7, 2), Err(Rule)),
+        (one, 16, words(7, 2), Err(Rule)),
+    ] {
+        assert_eq!(say(fields, code, &data), wanted, "{fields}: {code} {data:02x?}");
+    }
+}
+
 // CON-30: a master that may not ask is told so each time, and stays.
 #[test]
 fn a_refused_master_is_not_cut_off() {
@@ -395,6 +460,11 @@ fn a_contract_says_what_it_opens() {
         ("fields.values = { each_int = [0, 65535] }\n", "", "which values"),
         ("fields.write_addr = { int = [0, 65535] }\n", "", "does not say where"),
         ("match       = [1, 2, 3, 4]\n", "match = [3, 23]\n", "a write within a read"),
+        (
+            "match       = [1, 2, 3, 4]\n",
+            "match = [3, 8]\nhazard = \"x\"\nfields.addr = { int = [0, 9], optional = true }\n",
+            "functions without an address",
+        ),
         ("hazard      = \"the maintenance tool asks which firmware runs\"\n", "", "not read"),
         ("codec    = \"modbus\"\n", "codec = \"modbus\"\ntitle = 1\n", "title"),
         ("codec    = \"modbus\"\n", "codec = \"mudbus\"\n", "did you mean `modbus`?"),
