@@ -280,10 +280,7 @@ mod tests {
         let text = format!(
             "permit (principal, action, resource in Resource::\"s/r\") when {{ {condition} }};"
         );
-        let policy: cedar_policy::Policy = text.parse().unwrap();
-        let json = policy.to_json().unwrap();
-        let scope = policy.resource_constraint();
-        let sights = Sights::of(json.get("conditions").unwrap(), &scope).below("s");
+        let sights = Sights::of_text(&text).below("s");
         let mut keys = Vec::new();
         for (n, t, resource) in [
             (4, "a", None),

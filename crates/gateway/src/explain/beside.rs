@@ -11,6 +11,7 @@ use segwan_core::identity::Peer;
 use segwan_core::limits::Limits;
 use segwan_core::now::Now;
 use segwan_core::policy::ConnectionFacts;
+use segwan_core::rejection::Reason;
 use segwan_core::session::{Shadow, Warrant};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -59,13 +60,11 @@ impl Beside {
         let (policy, mut told) = (Some(&*tried.policy), Vec::new());
         shadow.receive(Side::Client, message, policy, now, &mut told);
         shadow.end(Side::Client, true, policy, now, &mut told);
-        match told.into_iter().next().map(segwan_core::session::ShadowVerdict::into_event) {
-            None => Self::new(tried, ACCEPTED, None, "nothing of it would be refused".to_owned()),
-            Some(Event { class, reason, sentence, .. }) => {
-                let sentence = if hidden { HIDDEN.to_owned() } else { sentence };
-                let reason = reason.map(segwan_core::rejection::Reason::as_str);
-                Self::new(tried, verdict(class), reason, sentence)
-            }
-        }
+        let Some(first) = told.into_iter().next() else {
+            return Self::new(tried, ACCEPTED, None, "nothing of it would be refused".to_owned());
+        };
+        let Event { class, reason, sentence, .. } = first.into_event();
+        let sentence = if hidden { HIDDEN.to_owned() } else { sentence };
+        Self::new(tried, verdict(class), reason.map(Reason::as_str), sentence)
     }
 }

@@ -111,6 +111,14 @@ impl Sights {
         above.map_or(Place::Elsewhere, Place::Below)
     }
 
+    /// What the policy of a text looks at.
+    #[cfg(test)]
+    pub(in crate::policy) fn of_text(text: &str) -> Self {
+        let policy: cedar_policy::Policy = text.parse().unwrap();
+        let json = policy.to_json().unwrap();
+        Self::of(json.get("conditions").unwrap(), &policy.resource_constraint())
+    }
+
     /// Tells everything apart.
     #[cfg(test)]
     pub(in crate::policy) fn each() -> Self {

@@ -104,7 +104,8 @@ answers = ["one"]
     let shown = |text: &str| {
         let contract = contract(text);
         let request = contract.client.messages[0].request().unwrap();
-        request.context.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>()
+        let asking = request.asking.as_ref().unwrap();
+        asking.context.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>()
     };
     assert_eq!(shown(text), ["n"]);
     for (more, wanted) in [
