@@ -6,9 +6,11 @@ use crate::world::{ADD_TEN, loopback};
 use segwan::{Agent, TlsFloor};
 use segwan_core::contract::Contract;
 use segwan_core::limits::Limits;
-use segwan_gateway::config::{AuthorityConfig, Config, CustodyConfig, IdentitySource, Service};
+use segwan_gateway::config::{
+    AuthorityConfig, Config, CustodyConfig, IdentitySource, Service, Source,
+};
 use segwan_gateway::failure::Failure;
-use segwan_gateway::gateway::{Inspection, Upstream};
+use segwan_gateway::gateway::{CONTRACT_GRACE, Inspection, Upstream};
 use segwan_gateway::process::{Process, TOKEN_LIFETIME};
 use segwan_pki::authority::{LEAF_LIFETIME, RENEWAL_GRACE};
 use segwan_pki::certificate::Certificate;
@@ -123,6 +125,7 @@ impl Installation {
             allow: vec![domain.identity("app").expect("a name")],
             policies: Vec::new(),
             limits: Limits::default(),
+            contract_grace: CONTRACT_GRACE,
             tls: TlsFloor::V13,
             identity: IdentitySource::State("calculator".to_owned()),
             audit_all: false,
@@ -148,6 +151,7 @@ impl Installation {
             foreign: Vec::new(),
             services: vec![service],
             clients: Vec::new(),
+            source: Source::Nowhere,
             drain_timeout: Limits::default().drain_timeout,
         };
         let state = StateDir::open(&self.state())?;

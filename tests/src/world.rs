@@ -11,7 +11,8 @@ use segwan_core::limits::Limits;
 use segwan_core::policy::{Policy, PolicySource};
 use segwan_core::rejection::Reason;
 use segwan_gateway::gateway::{
-    ClientPlan, GateStatus, Gateway, Inspection, ServicePlan, Swept, Tried, Upstream,
+    CONTRACT_GRACE, Change, ClientPlan, GateStatus, Gateway, Inspection, ServicePlan, Swept, Tried,
+    Upstream,
 };
 use segwan_gateway::record::Recorder;
 use segwan_pki::certificate::Certificate;
@@ -52,6 +53,8 @@ pub struct World {
     /// What it shows, as it may be replaced.
     pub credentials: Arc<Credentials>,
     gateway: Option<Gateway>,
+    /// What is in force, as a reload changes it.
+    in_force: Mutex<Change>,
     events: Arc<Mutex<Vec<Event>>>,
     writer: Option<JoinHandle<()>>,
     runtime: tokio::runtime::Runtime,
@@ -65,6 +68,7 @@ pub struct Plan {
     limits: Limits,
     tls: TlsFloor,
     threads: usize,
+    contract_grace: Duration,
 }
 
 impl Default for Plan {
@@ -84,6 +88,7 @@ impl Plan {
             limits: Limits::default(),
             tls: TlsFloor::V13,
             threads: 2,
+            contract_grace: CONTRACT_GRACE,
         }
     }
 
@@ -122,6 +127,12 @@ impl Plan {
     pub fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
         change(&mut self.limits);
         self
+    }
+
+    /// Under a contract that, once replaced, goes on for so long.
+    #[must_use]
+    pub fn contract_grace(self, contract_grace: Duration) -> Self {
+        Self { contract_grace, ..self }
     }
 
     /// With TLS 1.2.
@@ -168,6 +179,7 @@ impl Plan {
             policy: Arc::new(policy),
             record_cleared: false,
             limits: self.limits.clone(),
+            contract_grace: self.contract_grace,
             credentials: credentials.clone(),
             trust: trust.clone(),
             tls: self.tls,
@@ -192,6 +204,7 @@ impl Plan {
             expected: Expected::one(expected),
             inspection: self.inspection(),
             limits: self.limits.clone(),
+            contract_grace: self.contract_grace,
             credentials: credentials.clone(),
             trust: trust.clone(),
             tls: self.tls,
@@ -209,6 +222,27 @@ impl Plan {
         clients: Vec<ClientPlan>,
         (credentials, trust): (Arc<Credentials>, Arc<Trust>),
     ) -> World {
+        let in_force = Mutex::new(match (services.first(), clients.first()) {
+            (Some(plan), _) => Change {
+                table: plan.name.clone(),
+                inspection: plan.inspection.clone(),
+                beside: plan.beside.clone(),
+                policy: Some(plan.policy.clone()),
+                record_cleared: plan.record_cleared,
+                limits: plan.limits.clone(),
+                contract_grace: plan.contract_grace,
+            },
+            (None, Some(plan)) => Change {
+                table: plan.name.clone(),
+                inspection: plan.inspection.clone(),
+                beside: None,
+                policy: None,
+                record_cleared: false,
+                limits: plan.limits.clone(),
+                contract_grace: plan.contract_grace,
+            },
+            (None, None) => unreachable!("a world has a table"),
+        });
         let (recorder, queue) = Recorder::new(64 * 1024);
         let events = Arc::new(Mutex::new(Vec::new()));
         let writer = {
@@ -229,6 +263,7 @@ impl Plan {
             trust,
             credentials,
             gateway: Some(gateway),
+            in_force,
             events,
             writer: Some(writer),
             runtime: runtime.expect("a runtime"),
@@ -236,15 +271,29 @@ impl Plan {
     }
 }
 
-fn loaded(text: &str) -> Arc<Contract> {
+/// A contract.
+///
+/// # Panics
+/// If it is none.
+#[must_use]
+pub fn loaded(text: &str) -> Arc<Contract> {
     let alone = |_: &str| Err("there is no other file".to_owned());
     let loaded = Contract::load("contract.toml", text, &alone);
     loaded.map_err(|findings| segwan::report(&findings)).expect("a contract").0
 }
 
 fn policy(contract: Option<&Contract>) -> Policy {
-    let actions = contract.map(Contract::actions).unwrap_or_default();
     let text = if contract.is_some() { format!("{POLICY}{APP}") } else { POLICY.to_owned() };
+    policy_of(contract, text)
+}
+
+/// A policy of `calculator` under a contract.
+///
+/// # Panics
+/// If it is none.
+#[must_use]
+pub fn policy_of(contract: Option<&Contract>, text: String) -> Policy {
+    let actions = contract.map(Contract::actions).unwrap_or_default();
     let policy = PolicySource { file: "calculator.cedar".to_owned(), text };
     let compiled = Policy::compile("calculator", &actions, &[], &[policy]);
     compiled.map_err(|findings| segwan::report(&findings)).expect("a policy").0
@@ -356,6 +405,26 @@ impl World {
     #[must_use]
     pub fn sweep(&self) -> Swept {
         self.runtime.block_on(self.gateway().sweep(&self.trust))
+    }
+
+    /// Has something else in force, as a reload does; comes back when nothing is decided by what
+    /// was before.
+    ///
+    /// # Panics
+    /// If it cannot be.
+    pub fn reload(&self, change: impl FnOnce(&mut Change)) -> Swept {
+        let mut in_force = self.in_force.lock().expect("what is in force");
+        change(&mut in_force);
+        let prepared = self.gateway().prepare(vec![in_force.clone()]).expect("a change");
+        self.runtime.block_on(self.gateway().install(prepared))
+    }
+
+    /// Has another contract in force.
+    ///
+    /// # Panics
+    /// If it is none.
+    pub fn reload_contract(&self, text: &str) -> Swept {
+        self.reload(|change| change.inspection = Inspection::by(loaded(text)))
     }
 
     /// Waits until nothing is connected.

@@ -8,7 +8,7 @@ use segwan_core::audit::EventKind;
 use segwan_core::limits::Limits;
 use segwan_core::policy::Policy;
 use segwan_core::rejection::Reason;
-use segwan_gateway::gateway::{Gateway, Inspection, ServicePlan, Upstream};
+use segwan_gateway::gateway::{CONTRACT_GRACE, Gateway, Inspection, ServicePlan, Upstream};
 use segwan_gateway::process::Process;
 use segwan_gateway::record::Recorder;
 use segwan_pki::authority::{Registration, Selector};
@@ -234,6 +234,7 @@ impl Edge {
             policy: Arc::new(policy),
             record_cleared: false,
             limits: Limits::default(),
+            contract_grace: CONTRACT_GRACE,
             credentials: agent.credentials(),
             trust: agent.trust(),
             tls: TlsFloor::V13,

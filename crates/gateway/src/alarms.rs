@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The word of every alarm, each with an entry in the reference manual.
-pub const WORDS: [&str; 32] = [
+pub const WORDS: [&str; 33] = [
     "authority_restored",
     "authority_unreachable",
     "bundle_rollback",
@@ -27,6 +27,7 @@ pub const WORDS: [&str; 32] = [
     "lineage_forked",
     "no_backup",
     "no_spare",
+    "reload_refused",
     "renewal_critical",
     "renewal_late",
     "resumption_seen",

@@ -89,6 +89,18 @@ impl Capture {
         Ok(())
     }
 
+    /// Whether it has a file that it writes to, or has filled.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        !matches!(*self.out.lock().unwrap_or_else(PoisonError::into_inner), Out::Closed)
+    }
+
+    /// Whether both mask the same.
+    #[must_use]
+    pub fn masks_as(&self, other: &Self) -> bool {
+        self.masked == other.masked
+    }
+
     /// The record of a new connection.
     pub(crate) fn begin(self: &Arc<Self>) -> Tape {
         Tape {

@@ -162,7 +162,12 @@ impl Metrics {
                 self.shadow_lost.get_or_create(&labels).inc_by(event.count.unwrap_or(1));
             }
             EventKind::Alarm => drop(self.alarms.inc()),
-            EventKind::Started | EventKind::Stopped | EventKind::Cleared | EventKind::Admin => {}
+            EventKind::Started
+            | EventKind::Stopped
+            | EventKind::Cleared
+            | EventKind::Reloaded
+            | EventKind::ReloadRefused
+            | EventKind::Admin => {}
         }
     }
 
@@ -235,6 +240,13 @@ impl Metrics {
             raised.get_or_create(&vec![("alarm", one.alarm.clone())]).set(1);
         }
         registry.register("segwan_alarm", "1 while the alarm is raised", raised);
+        let reloaded: Gauge = Gauge::default();
+        reloaded.set(i64::from(!alarms.iter().any(|one| one.alarm == "reload_refused")));
+        registry.register(
+            "segwan_reload_last_success",
+            "0 while what is written is not in force, because the last reload was refused",
+            reloaded,
+        );
         if let Some(authority) = authority {
             authority.register(&mut registry);
         }

@@ -55,6 +55,8 @@ pub struct Policy {
     epoch: u64,
     service: Box<str>,
     engine: Engine,
+    /// What was compiled.
+    said: Box<[PolicySource]>,
 }
 
 /// Proof that a peer may connect: only [`Policy::admit`] makes one, and the service is reached
@@ -132,10 +134,20 @@ impl Policy {
         if let Some(generated) = engine::allow(service, allow) {
             all.insert(0, generated);
         }
+        let said = all.clone().into();
         let (engine, findings) = Engine::compile(service, actions, all)?;
         debug_assert!(findings.iter().all(|f| f.severity == Severity::Warning));
         let epoch = EPOCH.fetch_add(1, Ordering::Relaxed);
-        Ok((Self { epoch, service: service.into(), engine }, findings))
+        Ok((Self { epoch, service: service.into(), engine, said }, findings))
+    }
+
+    /// Whether both decide the same: they say the same, about the same actions and roles.
+    #[must_use]
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        let decides_by = |policy: &'_ Self| (policy.engine.roles.clone(), policy.service.clone());
+        self.said == other.said
+            && self.schema_text() == other.schema_text()
+            && decides_by(self) == decides_by(other)
     }
 
     /// The same policy for a contract that says where roles are read (`[identity] role`).

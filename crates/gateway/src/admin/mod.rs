@@ -33,7 +33,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
-use wire::REVOKE;
+use wire::{RELOAD, RELOAD_PATIENCE, REVOKE};
 
 pub(crate) use fault::Fault;
 pub(crate) use token::{Defaults, TTL, mint};
@@ -170,8 +170,9 @@ impl Door {
 }
 
 async fn answer(mut router: Router, request: Request<Incoming>, bounds: Bounds) -> Response {
-    // Gateways are waited for as long as the operator asks.
+    // Gateways are waited for as long as the operator asks, and a reload until it is done.
     let patience = match request.uri().path() {
+        RELOAD => bounds.request + RELOAD_PATIENCE,
         REVOKE => bounds.request + ca::LONGEST_WAIT,
         _ => bounds.request,
     };

@@ -2,7 +2,9 @@
 
 use super::fault::Fault;
 use super::token::{self, Defaults};
-use super::wire::{EXPLAIN, HEALTH, METRICS, STATUS, TOKEN, TokenAnswer, TokenRequest};
+use super::wire::{
+    EXPLAIN, HEALTH, METRICS, RELOAD, ReloadAnswer, STATUS, TOKEN, TokenAnswer, TokenRequest,
+};
 use crate::explain::{ExplainError, Explanation, Question, find};
 use crate::http::{Bounds, whole};
 use crate::metrics::{AuthorityNumbers, Standing};
@@ -33,8 +35,13 @@ pub(super) fn open() -> [(&'static str, MethodRouter<Admin>); 2] {
 }
 
 /// What only the operator may ask, over the socket.
-pub(super) fn of_operator() -> [(&'static str, MethodRouter<Admin>); 3] {
-    [(STATUS, get(show_status)), (TOKEN, post(make_token)), (EXPLAIN, post(explain))]
+pub(super) fn of_operator() -> [(&'static str, MethodRouter<Admin>); 4] {
+    [
+        (STATUS, get(show_status)),
+        (TOKEN, post(make_token)),
+        (EXPLAIN, post(explain)),
+        (RELOAD, post(reload)),
+    ]
 }
 
 /// A router of these routes and no other.
@@ -106,9 +113,15 @@ async fn explain(
     request: Request<Body>,
 ) -> Result<Json<Explanation>, Fault> {
     let question: Question = said(request, admin.bounds).await?;
-    let rules = find(&admin.running.rules, &question.service).map_err(|e| asked(&e))?;
+    let rules = admin.running.rules.load_full();
+    let rules = find(&rules, &question.service).map_err(|e| asked(&e))?;
     let now = Now { instant: Instant::now(), unix_ms: now_ms() };
     crate::explain::explain(rules, &question, now).map(Json).map_err(|e| asked(&e))
+}
+
+/// Also a reload that is refused is an answer, with every finding.
+async fn reload(State(admin): State<Admin>) -> Json<ReloadAnswer> {
+    Json(admin.running.reload().await)
 }
 
 fn asked(error: &ExplainError) -> Fault {

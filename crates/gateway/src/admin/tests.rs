@@ -2,7 +2,7 @@ use super::*;
 use crate::failure::{Exit, Failure};
 use crate::gateway::Gateway;
 use crate::metrics::Metrics;
-use crate::process::AuthorityAtWork;
+use crate::process::{AuthorityAtWork, Reloads};
 use crate::record::Recorder;
 use crate::registering::Registering;
 use crate::status::Status;
@@ -49,11 +49,12 @@ impl World {
             gateway: Gateway::start(Vec::new(), Vec::new(), &recorder, 1).unwrap(),
             authority,
             agents: Vec::new(),
-            rules: Vec::new(),
+            rules: arc_swap::ArcSwap::from_pointee(Vec::new()),
             metrics: Arc::new(Metrics::default()),
             alarms: Arc::default(),
             recorder,
             started_ms: 1_790_000_000_000,
+            reloads: Reloads::of_nothing(parent.path().to_owned()),
         };
         let socket = parent.path().join("admin.sock");
         let on_socket = socket::bind(&socket).unwrap();

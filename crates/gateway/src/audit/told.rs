@@ -33,8 +33,10 @@ impl Teller {
         let reason = event.reason.map_or("", Reason::as_str);
         let peer = event.peer.as_deref().or(event.address.as_deref()).unwrap_or_default();
         match event.event {
-            EventKind::Alarm => tracing::error!(reason, service, "{sentence}"),
-            EventKind::Started | EventKind::Stopped | EventKind::Admin => {
+            EventKind::Alarm | EventKind::ReloadRefused => {
+                tracing::error!(reason, service, "{sentence}")
+            }
+            EventKind::Started | EventKind::Stopped | EventKind::Reloaded | EventKind::Admin => {
                 tracing::info!(service, "{kind}: {sentence}");
             }
             EventKind::Closed | EventKind::Cleared => {

@@ -1,10 +1,10 @@
 //! `segwan join`: enrolls this host, then carries plain clients to the far side.
 
 use super::report::Look;
-use super::serve::{inspection, meant};
+use super::serve::{inspection, meant, named};
 use super::{Exit, Failure, Global, runtime};
-use crate::config::{Client, Config, IdentitySource, default_threads};
-use crate::gateway::Inspection;
+use crate::config::{Client, Config, IdentitySource, Source, default_threads};
+use crate::gateway::{CONTRACT_GRACE, Inspection};
 use crate::process::{Process, Signals};
 use segwan::{Agent, Expected, TlsFloor};
 use segwan_core::limits::Limits;
@@ -149,6 +149,7 @@ fn config(
         peer,
         inspection,
         limits: limits.clone(),
+        contract_grace: CONTRACT_GRACE,
         tls: TlsFloor::V13,
         identity: IdentitySource::State(args.name.clone()),
     };
@@ -163,6 +164,10 @@ fn config(
         services: Vec::new(),
         clients: vec![client],
         drain_timeout: limits.drain_timeout,
+        source: Source::Flags {
+            contract: args.contract.clone().and_then(named),
+            policies: Vec::new(),
+        },
     })
 }
 

@@ -16,6 +16,7 @@ pub mod demo;
 pub mod explain;
 pub mod join;
 pub mod policy;
+pub mod reload;
 pub mod revoke;
 pub mod serve;
 pub mod status;
@@ -80,6 +81,7 @@ struct GlobalArgs {
 enum Command {
     Serve(serve::Args),
     Join(join::Args),
+    Reload(reload::Args),
     Status(status::Args),
     Explain(explain::Args),
     Check(check::Args),
@@ -161,6 +163,7 @@ fn run(command: Command, global: &Global) -> Result<Exit, Failure> {
     match command {
         Command::Serve(args) => serve::run(args, global),
         Command::Join(args) => join::run(&args, global),
+        Command::Reload(args) => reload::run(&args, global),
         Command::Status(args) => status::run(args, global),
         Command::Explain(args) => explain::run(&args, global),
         Command::Check(args) => check::run(args, global),

@@ -6,10 +6,10 @@ use super::report::Look;
 use super::{Exit, Failure, Global, runtime};
 use crate::capture::Capture;
 use crate::config::{
-    AuthorityConfig, Config, CustodyConfig, DEFAULT_TRUST_DOMAIN, IdentitySource, Service,
+    AuthorityConfig, Config, CustodyConfig, DEFAULT_TRUST_DOMAIN, IdentitySource, Service, Source,
     TrustFiles, contract, default_threads,
 };
-use crate::gateway::{Inspection, NOT_ENFORCED, Upstream, and_beside};
+use crate::gateway::{CONTRACT_GRACE, Inspection, NOT_ENFORCED, Upstream, and_beside};
 use crate::process::{Process, Signals, TOKEN_LIFETIME};
 use segwan::TlsFloor;
 use segwan_core::identity::{Identity, IdentityError, TrustDomain};
@@ -109,6 +109,7 @@ pub fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
             let (mut config, warnings) = Config::load(file)?;
             global.report.findings(&warnings);
             config.admin = args.admin.or(config.admin);
+            config.source = Source::File { path: file.clone(), admin: args.admin };
             let state = StateDir::open(&global.state_dir(config.state_dir.as_deref())?)?;
             (config, state)
         }
@@ -139,6 +140,7 @@ struct Described {
     listen: SocketAddr,
     inspection: Inspection,
     policies: Vec<PolicySource>,
+    source: Source,
 }
 
 impl Described {
@@ -175,12 +177,13 @@ impl Described {
             inspection => inspection,
         };
         let policies = args.policy.iter().map(|file| policy(file)).collect::<Result<_, _>>()?;
-        Ok(Self { args, name, to, listen, inspection, policies })
+        let source = Source::Flags { contract: named(contract), policies: args.policy.clone() };
+        Ok(Self { args, name, to, listen, inspection, policies, source })
     }
 
     /// The flags as a configuration with one service.
     fn meant(self, state: &StateDir) -> Result<Config, Failure> {
-        let Self { args, name, to, listen, inspection, policies } = self;
+        let Self { args, name, to, listen, inspection, policies, source } = self;
         let files = match (args.cert, args.key, args.roots) {
             (Some(chain), Some(key), Some(roots)) => {
                 let trust = TrustFiles { roots, ..TrustFiles::default() };
@@ -216,6 +219,7 @@ impl Described {
             allow: allow.collect::<Result<_, _>>()?,
             policies,
             limits: Limits::default(),
+            contract_grace: CONTRACT_GRACE,
             tls: if args.tls_min == "1.2" { TlsFloor::V12 } else { TlsFloor::V13 },
             audit_all: false,
         };
@@ -230,6 +234,7 @@ impl Described {
             foreign: Vec::new(),
             services: vec![service],
             clients: Vec::new(),
+            source,
         })
     }
 }
@@ -256,6 +261,11 @@ pub(super) fn meant(name: &str, domain: &TrustDomain) -> Result<Identity, Failur
     identity.map_err(|error| Failure::cannot_start(error.to_string()))
 }
 
+/// The contract file, unless it is the word `raw`.
+pub(super) fn named(contract: PathBuf) -> Option<PathBuf> {
+    (contract != Path::new("raw")).then_some(contract)
+}
+
 /// `raw`, or a contract file; its warnings are told.
 pub(super) fn inspection(file: &Path, global: &Global) -> Result<Inspection, Failure> {
     if file == Path::new("raw") {
@@ -266,7 +276,8 @@ pub(super) fn inspection(file: &Path, global: &Global) -> Result<Inspection, Fai
     Ok(Inspection::by(contract))
 }
 
-fn policy(file: &Path) -> Result<PolicySource, Failure> {
+/// A policy file.
+pub(crate) fn policy(file: &Path) -> Result<PolicySource, Failure> {
     let shown = file.display().to_string();
     let unreadable =
         |why: String| Failure::cannot_start(format!("policy `{shown}` cannot be read: {why}"));

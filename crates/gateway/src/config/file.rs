@@ -15,7 +15,7 @@ mod slot;
 mod trust;
 mod values;
 
-use super::{Config, read};
+use super::{Config, Source, read};
 use listeners::Listener;
 use segwan::Caution;
 use segwan_core::document::{Document, Placed, Table};
@@ -67,6 +67,8 @@ pub(super) fn load(path: &Path) -> Result<(Config, Vec<Finding>), Vec<Finding>> 
     let read = config(&top, path.parent().unwrap_or_else(|| Path::new("")));
     top.finish();
     let (config, elsewhere) = read.unzip();
+    let source = Source::File { path: path.to_owned(), admin: None };
+    let config = config.flatten().map(|config| Config { source, ..config });
     let mut findings = document.into_findings();
     for finding in elsewhere.unwrap_or_default() {
         // Two services of one contract have its warnings once.
@@ -75,7 +77,7 @@ pub(super) fn load(path: &Path) -> Result<(Config, Vec<Finding>), Vec<Finding>> 
         }
     }
     findings.truncate(MOST);
-    match config.flatten() {
+    match config {
         Some(config) if !findings.iter().any(Finding::is_error) => Ok((config, findings)),
         _ => Err(findings),
     }
@@ -152,6 +154,7 @@ fn whole(
         services: services?,
         clients: clients?,
         drain_timeout: reading.drain,
+        source: Source::Nowhere,
     })
 }
 

@@ -47,10 +47,34 @@ pub struct Config {
     pub clients: Vec<Client>,
     /// How long connections may take to end when the process stops. Default 30 s.
     pub drain_timeout: Duration,
+    /// Where it comes from, so that it can be read again.
+    pub source: Source,
+}
+
+/// Where a configuration is read again for a reload.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Source {
+    /// Nowhere: what runs stays as it is.
+    #[default]
+    Nowhere,
+    /// A configuration file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The admin address that was named beside it.
+        admin: Option<SocketAddr>,
+    },
+    /// Flags, which stay as they were given; the files that they name are read again.
+    Flags {
+        /// Of `--contract`; none for `raw`.
+        contract: Option<PathBuf>,
+        /// Of `--policy`.
+        policies: Vec<PathBuf>,
+    },
 }
 
 /// `[authority]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthorityConfig {
     /// Its own HTTPS port, never a data port.
     pub listen: SocketAddr,
@@ -73,7 +97,7 @@ pub struct AuthorityConfig {
 }
 
 /// What is said of an Authority's keys.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CustodyConfig {
     /// Where the passphrase that seals the issuing keys on the disk comes from. Default none: file
     /// mode alone protects them.
@@ -132,6 +156,8 @@ pub struct Service {
     pub policies: Vec<PolicySource>,
     /// Waits and numbers.
     pub limits: Limits,
+    /// How long connections under a contract that a reload replaces go on. Default 5 min.
+    pub contract_grace: Duration,
     /// Least TLS version.
     pub tls: TlsFloor,
     /// What it shows and whom it believes.
@@ -155,6 +181,8 @@ pub struct Client {
     pub inspection: Inspection,
     /// Waits and numbers.
     pub limits: Limits,
+    /// How long connections under a contract that a reload replaces go on. Default 5 min.
+    pub contract_grace: Duration,
     /// Least TLS version.
     pub tls: TlsFloor,
     /// What it shows and whom it believes.

@@ -2,6 +2,7 @@
 
 use super::Gate;
 use super::live::Live;
+use super::setting::Setting;
 use segwan::tls::verify::Presented;
 use segwan_core::audit::{Event, EventKind, Totals};
 use segwan_core::identity::Peer;
@@ -32,6 +33,11 @@ impl Account {
     /// The connection itself.
     pub(super) fn live(&self) -> &Live {
         &self.live
+    }
+
+    /// What is in force now, which need not be what the connection was opened under.
+    pub(super) fn in_force(&self) -> arc_swap::Guard<Arc<Setting>> {
+        self.gate.setting.load()
     }
 
     /// Puts an event of this connection on the record.

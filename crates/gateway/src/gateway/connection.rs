@@ -4,6 +4,7 @@ use super::account::Account;
 use super::end::{End, Leave};
 use super::live::{Arriving, Established, Live, Order, unix_ms};
 use super::relay::{Checked, Early, Passage, Raw, Relay};
+use super::setting::{Setting, Tenure};
 use super::shadow::{Arrived, Tap};
 use super::upstream::{Socket, dial_any};
 use super::{Gate, Inspection, Mode};
@@ -11,8 +12,9 @@ use segwan::{Acceptor, Connector, HandshakeError, Secured};
 use segwan_core::audit::{Event, EventKind, Totals};
 use segwan_core::contract::Side;
 use segwan_core::identity::Peer;
+use segwan_core::limits::Limits;
 use segwan_core::now::Now;
-use segwan_core::policy::{ConnectionFacts, Permit, Policy};
+use segwan_core::policy::{ConnectionFacts, Permit};
 use segwan_core::rejection::Reason;
 use segwan_core::session::{Session, Shadow, Warrant};
 use std::future::poll_fn;
@@ -28,9 +30,9 @@ use tokio::time::timeout;
 pub(super) async fn serve(gate: Arc<Gate>, stream: TcpStream, arriving: Arriving) {
     // What is needed until both ends stand is boxed: a connection at work does not carry it.
     let Some(opened) = Box::pin(open(gate.clone(), stream, arriving)).await else { return };
-    let Opened { account, slot, client, server, passage, tap, early, trust_ends } = opened;
+    let Opened { account, slot, client, server, passage, limits, tap, early, trust_ends } = opened;
 
-    let mut relay = Relay::new(client, server, passage, &gate.limits, &account, trust_ends);
+    let mut relay = Relay::new(client, server, passage, &limits, &account, trust_ends);
     if let Some(tap) = tap {
         relay = relay.tapped(tap);
     }
@@ -40,7 +42,7 @@ pub(super) async fn serve(gate: Arc<Gate>, stream: TcpStream, arriving: Arriving
     let totals = relay.totals();
     let (client, server) = relay.into_ends();
     account.close(outcome.reason, outcome.sentence, totals);
-    let wait = gate.limits.close_timeout;
+    let wait = limits.close_timeout;
     Box::pin(async {
         tokio::join!(client.leave(outcome.client, wait), server.leave(outcome.server, wait))
     })
@@ -55,6 +57,7 @@ struct Opened {
     client: End,
     server: End,
     passage: Passage,
+    limits: Arc<Limits>,
     tap: Option<Box<Tap>>,
     early: Early,
     trust_ends: Instant,
@@ -64,9 +67,7 @@ struct Opened {
 async fn open(gate: Arc<Gate>, stream: TcpStream, arriving: Arriving) -> Option<Opened> {
     let account = Account::open(gate.clone(), arriving.live.clone());
     match &gate.mode {
-        Mode::Service { acceptor, policy, .. } => {
-            protect(&gate, acceptor, policy, stream, arriving, account).await
-        }
+        Mode::Service { acceptor, .. } => protect(&gate, acceptor, stream, arriving, account).await,
         Mode::Client { connector, connect } => {
             reach(&gate, connector, connect, stream, arriving, account).await
         }
@@ -77,13 +78,13 @@ async fn open(gate: Arc<Gate>, stream: TcpStream, arriving: Arriving) -> Option<
 async fn protect(
     gate: &Gate,
     acceptor: &Acceptor,
-    policy: &Arc<Policy>,
     mut stream: TcpStream,
     arriving: Arriving,
     mut account: Account,
 ) -> Option<Opened> {
     let live = arriving.live.clone();
-    let deadline = live.began + gate.limits.handshake_timeout;
+    let Limits { handshake_timeout, close_timeout, .. } = *gate.setting.load().limits.clone();
+    let deadline = live.began + handshake_timeout;
     let handshake = acceptor.accept(&mut stream, deadline.into());
     let Secured { records, peer, early, closed } =
         match unless_ordered(&live, handshake).await.map_err(ordered).and_then(|done| done) {
@@ -107,11 +108,11 @@ async fn protect(
     let client = End::new(Socket::Tcp(stream), Some(Box::new(records)));
 
     // A denial shows the peer a finished handshake, then close_notify and 0 bytes.
-    let slot = match arriving.establish(&peer, true) {
-        Ok(slot) => slot,
+    let (slot, setting) = match arriving.establish(&peer, Some(facts.clone()), || gate.pinned()) {
+        Ok(established) => established,
         Err(none) => {
             account.refuse(none.reason, none.sentence);
-            client.leave(Leave::Close, gate.limits.close_timeout).await;
+            client.leave(Leave::Close, close_timeout).await;
             return None;
         }
     };
@@ -121,15 +122,16 @@ async fn protect(
     if let Some((reason, sentence)) = withdrawn(gate, &peer) {
         account.refuse(reason, sentence);
         slot.over();
-        client.leave(Leave::Close, gate.limits.close_timeout).await;
+        client.leave(Leave::Close, close_timeout).await;
         return None;
     }
     // Decided after every handshake, outside of TLS (F8).
+    let Some(policy) = &setting.policy else { return None };
     let permit = match policy.admit(peer.clone(), facts.clone(), now()) {
         Ok(permit) => permit,
         Err(denial) => {
             account.deny(denial);
-            client.leave(Leave::Close, gate.limits.close_timeout).await;
+            client.leave(Leave::Close, close_timeout).await;
             return None;
         }
     };
@@ -139,21 +141,22 @@ async fn protect(
         seen.saw(peer.certificate(), live.address.ip());
     }
 
-    let dialled = unless_ordered(&live, gate.dial(&permit)).await;
+    let dialled = unless_ordered(&live, gate.dial(&permit, &setting.limits)).await;
     let server = match dialled.unwrap_or_else(|_| Err(told(&live))) {
         Ok(server) => End::new(server, None),
         Err((reason, sentence)) => {
             account.close(reason, sentence, Totals::default());
             slot.over();
-            client.leave(Leave::Close, gate.limits.close_timeout).await;
+            client.leave(Leave::Close, close_timeout).await;
             return None;
         }
     };
-    let (passage, tap) = gate.passage(Warrant::Permit(permit), Some(policy), &account);
-    let tap = tap.or_else(|| gate.tap_beside(&peer, facts, &account));
+    let (passage, tap) = gate.passage(Warrant::Permit(permit), &setting, &account);
+    let tap = tap.or_else(|| gate.tap_beside(&setting, &peer, facts, &account));
     let early = Early { side: Side::Client, plain: early, closed };
-    let trust_ends = trust_ends(gate, &peer);
-    Some(Opened { account, slot, client, server, passage, tap, early, trust_ends })
+    let limits = setting.limits.clone();
+    let trust_ends = trust_ends(gate, &peer, &limits);
+    Some(Opened { account, slot, client, server, passage, limits, tap, early, trust_ends })
 }
 
 fn now() -> Now {
@@ -183,8 +186,8 @@ async fn reach(
             }
         };
     account.name(&peer);
-    let slot = match arriving.establish(&peer, false) {
-        Ok(slot) => slot,
+    let (slot, setting) = match arriving.establish(&peer, None, || gate.pinned()) {
+        Ok(established) => established,
         Err(none) => {
             account.refuse(none.reason, none.sentence);
             return None;
@@ -198,10 +201,11 @@ async fn reach(
     account.admit();
     let client = End::new(Socket::Tcp(stream), None);
     let server = End::new(Socket::Tcp(far), Some(Box::new(records)));
-    let (passage, tap) = gate.passage(Warrant::NotJudged, None, &account);
+    let (passage, tap) = gate.passage(Warrant::NotJudged, &setting, &account);
     let early = Early { side: Side::Server, plain: early, closed };
-    let trust_ends = trust_ends(gate, &peer);
-    Some(Opened { account, slot, client, server, passage, tap, early, trust_ends })
+    let limits = setting.limits.clone();
+    let trust_ends = trust_ends(gate, &peer, &limits);
+    Some(Opened { account, slot, client, server, passage, limits, tap, early, trust_ends })
 }
 
 async fn far_side(
@@ -214,7 +218,8 @@ async fn far_side(
         sentence,
         presented: None,
     };
-    let wait = gate.limits.connect_timeout;
+    let Limits { connect_timeout: wait, handshake_timeout, .. } =
+        *gate.setting.load().limits.clone();
     let (mut stream, address) = match timeout(wait, dial_any(connect)).await {
         Ok(Ok(reached)) => reached,
         Ok(Err(error)) => return Err(unreachable(plainly(&error))),
@@ -223,18 +228,24 @@ async fn far_side(
             return Err(unreachable(sentence));
         }
     };
-    let deadline = tokio::time::Instant::now() + gate.limits.handshake_timeout;
+    let deadline = tokio::time::Instant::now() + handshake_timeout;
     let secured = connector.connect(&mut stream, &address, deadline).await?;
     Ok((stream, secured))
 }
 
 impl Gate {
+    /// What a connection is opened under that is registered now.
+    fn pinned(&self) -> (Arc<Tenure>, Arc<Setting>) {
+        let setting = self.setting.load_full();
+        (setting.tenure.clone(), setting)
+    }
+
     /// Reaches the protected service, or says why not.
-    async fn dial(&self, permit: &Permit) -> Result<Socket, (Reason, String)> {
+    async fn dial(&self, permit: &Permit, limits: &Limits) -> Result<Socket, (Reason, String)> {
         let Mode::Service { upstream, .. } = &self.mode else {
             return Err((Reason::Internal, "a client has no service to dial".to_owned()));
         };
-        let wait = self.limits.connect_timeout;
+        let wait = limits.connect_timeout;
         let why = match timeout(wait, upstream.dial(permit)).await {
             Ok(Ok(socket)) => return Ok(socket),
             Ok(Err(error)) => plainly(&error),
@@ -247,43 +258,45 @@ impl Gate {
     fn passage(
         &self,
         warrant: Warrant,
-        policy: Option<&Arc<Policy>>,
+        setting: &Setting,
         account: &Account,
     ) -> (Passage, Option<Box<Tap>>) {
-        let contract = match &self.inspection {
+        let (limits, policy) = (&*setting.limits, setting.policy.clone());
+        let contract = match &setting.inspection {
             Inspection::Contract(contract) => contract,
             Inspection::Raw | Inspection::Recorded(_) => {
-                return (Passage::Raw(Raw::new(self.inspection.capture())), None);
+                return (Passage::Raw(Raw::new(setting.inspection.capture())), None);
             }
             Inspection::Shadow(contract) => {
-                let tap = self.desk.as_ref().map(|desk| {
-                    let shadow = Shadow::open(warrant, contract.clone(), &self.limits, now());
+                let tap = setting.desk.as_ref().map(|desk| {
+                    let shadow = Shadow::open(warrant, contract.clone(), limits, now());
                     let whose = account.event(EventKind::WouldReject);
                     let whose = Event { contract: Some(contract.name().to_owned()), ..whose };
-                    Box::new(desk.tap(shadow, policy.cloned(), whose, self.recorder.clone()))
+                    Box::new(desk.tap(shadow, policy, whose, self.recorder.clone()))
                 });
                 return (Passage::Raw(Raw::new(None)), tap);
             }
         };
-        let session = Session::open(warrant, contract.clone(), &self.limits, now());
-        let session = if self.record_cleared { session.recording_cleared() } else { session };
-        (Passage::Checked(Box::new(Checked::new(session, policy.cloned()))), None)
+        let session = Session::open(warrant, contract.clone(), limits, now());
+        let session = if setting.record_cleared { session.recording_cleared() } else { session };
+        (Passage::Checked(Box::new(Checked::new(session, policy))), None)
     }
 
     /// Takes copies for the contract that is tried beside what is in force, if there is one.
     fn tap_beside(
         &self,
+        setting: &Setting,
         peer: &Arc<Peer>,
         facts: ConnectionFacts,
         account: &Account,
     ) -> Option<Box<Tap>> {
-        let (tried, desk) = self.beside.as_ref().zip(self.desk.as_ref())?;
-        let of = self.inspection.contract();
+        let (tried, desk) = setting.beside.as_ref().zip(setting.desk.as_ref())?;
+        let of = setting.inspection.contract();
         let secrets = [Side::Client, Side::Server]
             .map(|side| of.is_some_and(|contract| contract.has_secrets(side)));
         let whose = account.event(EventKind::WouldReject);
         let whose = Event { contract: Some(tried.contract.name().to_owned()), ..whose };
-        let (tried, peer, limits) = (tried.clone(), peer.clone(), self.limits.clone());
+        let (tried, peer, limits) = (tried.clone(), peer.clone(), Limits::clone(&setting.limits));
         let arrived = Arrived { tried, peer, facts, limits, secrets };
         Some(Box::new(desk.tap_beside(arrived, whose, self.recorder.clone())))
     }
@@ -324,10 +337,10 @@ fn ordered(order: Order) -> HandshakeError {
 }
 
 /// When trust in a certificate of either side ends, by the monotonic clock.
-fn trust_ends(gate: &Gate, peer: &Peer) -> Instant {
+fn trust_ends(gate: &Gate, peer: &Peer, limits: &Limits) -> Instant {
     let not_after = peer.certificate().not_after.min(gate.credentials.not_after());
     let now = now();
-    now.instant + now.until_over(not_after).min(gate.limits.session_lifetime * 2)
+    now.instant + now.until_over(not_after).min(limits.session_lifetime * 2)
 }
 
 /// Lets the coming drop send a reset.

@@ -7,8 +7,10 @@ mod sweep;
 
 pub(super) use sweep::Examined;
 
+use super::setting::{Over, Tenure};
 use segwan_core::identity::{Identity, Peer};
 use segwan_core::limits::Limits;
+use segwan_core::policy::ConnectionFacts;
 use segwan_core::rejection::Reason;
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -41,6 +43,10 @@ pub(super) struct Live {
     pub(super) began: Instant,
     pub(super) began_unix_ms: i64,
     peer: OnceLock<Arc<Peer>>,
+    /// What a policy knows of it; nothing in client mode.
+    facts: OnceLock<ConnectionFacts>,
+    /// The time of the contract that it was opened under.
+    tenure: OnceLock<Arc<Tenure>>,
     order: AtomicU8,
     /// Why its peer is not believed any more.
     withdrawn: OnceLock<(Reason, String)>,
@@ -66,6 +72,21 @@ impl Live {
         }
     }
 
+    /// Its peer, once it is verified.
+    pub(super) fn peer(&self) -> Option<&Arc<Peer>> {
+        self.peer.get()
+    }
+
+    /// Its peer, and what else a policy has to know to admit it.
+    pub(super) fn admitted(&self) -> Option<(&Arc<Peer>, &ConnectionFacts)> {
+        self.peer.get().zip(self.facts.get())
+    }
+
+    /// Whether another contract is in force than the one that it was opened under.
+    pub(super) fn replaced(&self) -> Option<&Over> {
+        self.tenure.get()?.over()
+    }
+
     /// Why its peer is not believed any more, if it is not. Asked before each write.
     pub(super) fn withdrawn(&self) -> Option<(Reason, String)> {
         if self.order.load(Ordering::Acquire) < Order::Withdraw as u8 {
@@ -88,6 +109,10 @@ impl Live {
 
     fn tell(&self, order: Order) {
         self.order.fetch_max(order as u8, Ordering::AcqRel);
+        self.wake();
+    }
+
+    fn wake(&self) {
         // The waker stays: a cut may follow a drain, and the task listens only once.
         let waker = lock(&self.waker).clone();
         if let Some(waker) = waker {
@@ -98,13 +123,13 @@ impl Live {
 
 /// All connections of one listener.
 pub(super) struct Registry {
-    limits: Limits,
     state: Mutex<State>,
     emptied: Notify,
 }
 
 #[derive(Default)]
 struct State {
+    limits: Limits,
     order: Option<Order>,
     /// By id, which grows: the first is the oldest.
     handshakes: BTreeMap<u64, Arc<Live>>,
@@ -170,7 +195,18 @@ pub struct Counts {
 
 impl Registry {
     pub(super) fn new(limits: Limits) -> Arc<Self> {
-        Arc::new(Self { limits, state: Mutex::default(), emptied: Notify::new() })
+        let state = Mutex::new(State { limits, ..State::default() });
+        Arc::new(Self { state, emptied: Notify::new() })
+    }
+
+    /// Does `swap` while nobody is registered, for whoever comes from now on, and has those look who
+    /// are under what it replaced.
+    pub(super) fn change(&self, limits: &Limits, swap: impl FnOnce()) {
+        let mut state = lock(&self.state);
+        state.limits = limits.clone();
+        swap();
+        let replaced = state.connections.values().filter(|live| live.replaced().is_some());
+        replaced.for_each(|live| live.wake());
     }
 
     /// Takes a handshake slot for a newcomer.
@@ -178,9 +214,9 @@ impl Registry {
         let network = network(address.ip());
         let mut state = lock(&self.state);
         state.accepted += 1;
-        self.check_arrival(&state, network)?;
-        if state.handshakes.len() >= self.limits.max_handshakes {
-            self.evict(&state)?;
+        state.check_arrival(network)?;
+        if state.handshakes.len() >= state.limits.max_handshakes {
+            state.evict()?;
         }
         let live = Arc::new(Live {
             id: new_id(),
@@ -188,6 +224,8 @@ impl Registry {
             began: Instant::now(),
             began_unix_ms: unix_ms(),
             peer: OnceLock::new(),
+            facts: OnceLock::new(),
+            tenure: OnceLock::new(),
             order: AtomicU8::new(state.order.map_or(0, |order| order as u8)),
             withdrawn: OnceLock::new(),
             over: AtomicBool::new(false),
@@ -196,47 +234,6 @@ impl Registry {
         state.handshakes.insert(live.id, live.clone());
         *state.handshakes_by_network.entry(network).or_default() += 1;
         Ok(Arriving { registry: self.clone(), live })
-    }
-
-    fn check_arrival(&self, state: &State, network: IpAddr) -> Result<(), NoSlot> {
-        let limits = &self.limits;
-        if state.connections.len() >= limits.max_connections {
-            let sentence =
-                format!("the listener already has {} connections", limits.max_connections);
-            return Err(NoSlot { reason: Reason::ConnectionLimit, sentence });
-        }
-        if network.is_loopback() {
-            return Ok(());
-        }
-        let of = |map: &HashMap<IpAddr, usize>| map.get(&network).copied().unwrap_or_default();
-        let sentence = if of(&state.handshakes_by_network) >= limits.max_handshakes_per_address {
-            let limit = limits.max_handshakes_per_address;
-            format!("address {network} already has {limit} handshakes in progress (limit {limit})")
-        } else if of(&state.connections_by_network) >= limits.max_connections_per_address {
-            let limit = limits.max_connections_per_address;
-            format!("address {network} already has {limit} connections (limit {limit})")
-        } else {
-            return Ok(());
-        };
-        Err(NoSlot { reason: Reason::AddressLimit, sentence })
-    }
-
-    /// Ends the oldest handshake if it has waited long enough; else the newcomer has to go. The
-    /// evicted one gives its slot back within moments, so the limit is kept on the average.
-    fn evict(&self, state: &State) -> Result<(), NoSlot> {
-        let waits = |live: &&Arc<Live>| live.order().is_none() && live.began.elapsed() > EVICTABLE;
-        let excess = state.handshakes.len() - self.limits.max_handshakes;
-        match state.handshakes.values().find(waits) {
-            Some(oldest) if excess < self.limits.max_handshakes => {
-                oldest.tell(Order::Evict);
-                Ok(())
-            }
-            _ => {
-                let limit = self.limits.max_handshakes;
-                let sentence = format!("the listener already has {limit} handshakes in progress");
-                Err(NoSlot { reason: Reason::HandshakeLimit, sentence })
-            }
-        }
     }
 
     /// Counts one that was turned away.
@@ -289,6 +286,47 @@ impl Registry {
 }
 
 impl State {
+    fn check_arrival(&self, network: IpAddr) -> Result<(), NoSlot> {
+        let limits = &self.limits;
+        if self.connections.len() >= limits.max_connections {
+            let sentence =
+                format!("the listener already has {} connections", limits.max_connections);
+            return Err(NoSlot { reason: Reason::ConnectionLimit, sentence });
+        }
+        if network.is_loopback() {
+            return Ok(());
+        }
+        let of = |map: &HashMap<IpAddr, usize>| map.get(&network).copied().unwrap_or_default();
+        let sentence = if of(&self.handshakes_by_network) >= limits.max_handshakes_per_address {
+            let limit = limits.max_handshakes_per_address;
+            format!("address {network} already has {limit} handshakes in progress (limit {limit})")
+        } else if of(&self.connections_by_network) >= limits.max_connections_per_address {
+            let limit = limits.max_connections_per_address;
+            format!("address {network} already has {limit} connections (limit {limit})")
+        } else {
+            return Ok(());
+        };
+        Err(NoSlot { reason: Reason::AddressLimit, sentence })
+    }
+
+    /// Ends the oldest handshake if it has waited long enough; else the newcomer has to go. The
+    /// evicted one gives its slot back within moments, so the limit is kept on the average.
+    fn evict(&self) -> Result<(), NoSlot> {
+        let waits = |live: &&Arc<Live>| live.order().is_none() && live.began.elapsed() > EVICTABLE;
+        let excess = self.handshakes.len() - self.limits.max_handshakes;
+        match self.handshakes.values().find(waits) {
+            Some(oldest) if excess < self.limits.max_handshakes => {
+                oldest.tell(Order::Evict);
+                Ok(())
+            }
+            _ => {
+                let limit = self.limits.max_handshakes;
+                let sentence = format!("the listener already has {limit} handshakes in progress");
+                Err(NoSlot { reason: Reason::HandshakeLimit, sentence })
+            }
+        }
+    }
+
     fn is_empty(&self) -> bool {
         self.handshakes.is_empty() && self.connections.is_empty()
     }
@@ -296,18 +334,23 @@ impl State {
 
 impl Arriving {
     /// Registers a verified peer: first registered, then judged, so that nothing that ends trust
-    /// in between can miss it (ADV-12). `counts_identity` is off where the peer is the one server
-    /// that all connections go to.
+    /// in between can miss it (ADV-12). There are no `facts` where the peer is the one server that
+    /// all connections go to; then it is not counted by its identity.
     ///
     /// The slot of the handshake is given back when this is dropped: at once for who is let in,
     /// after the last words for who is not, so that nobody is at hand without a slot.
-    pub(super) fn establish(
+    ///
+    /// `pin` gives what it is opened under, and is called while nothing of that can change: who is
+    /// registered is under what is in force, or is found by whoever replaces it.
+    pub(super) fn establish<T>(
         &self,
         peer: &Arc<Peer>,
-        counts_identity: bool,
-    ) -> Result<Established, NoSlot> {
-        let limits = &self.registry.limits;
+        facts: Option<ConnectionFacts>,
+        pin: impl FnOnce() -> (Arc<Tenure>, T),
+    ) -> Result<(Established, T), NoSlot> {
+        let counts_identity = facts.is_some();
         let mut state = lock(&self.registry.state);
+        let limits = &state.limits;
         if state.connections.len() >= limits.max_connections {
             let sentence =
                 format!("the listener already has {} connections", limits.max_connections);
@@ -324,17 +367,19 @@ impl Arriving {
             }
             state.connections_by_identity.insert(identity.clone(), count + 1);
         }
+        let (tenure, pinned) = pin();
         let _ = self.live.peer.set(peer.clone());
+        let _ = self.live.tenure.set(tenure);
+        if let Some(facts) = facts {
+            let _ = self.live.facts.set(facts);
+        }
         // No handshake any more, so no newcomer may evict it.
         state.handshakes.remove(&self.live.id);
         state.connections.insert(self.live.id, self.live.clone());
         *state.connections_by_network.entry(network(self.live.address.ip())).or_default() += 1;
         drop(state);
-        Ok(Established {
-            registry: self.registry.clone(),
-            live: self.live.clone(),
-            counts_identity,
-        })
+        let (registry, live) = (self.registry.clone(), self.live.clone());
+        Ok((Established { registry, live, counts_identity }, pinned))
     }
 }
 

@@ -9,26 +9,33 @@ mod end;
 mod listener;
 mod live;
 mod relay;
+mod setting;
 mod shadow;
 mod upstream;
 
 use crate::capture::Capture;
 use crate::record::Recorder;
-use live::{Examined, Order, Registry};
+use arc_swap::ArcSwap;
+use live::{Examined, Live, Order, Registry};
 use segwan::agent::Sightings;
 use segwan::{Acceptor, Connector, Credentials, Expected, TlsFloor, Trust};
 use segwan_core::contract::Contract;
+use segwan_core::contract::accounts::Accounts;
 use segwan_core::limits::Limits;
+use segwan_core::now::Now;
 use segwan_core::policy::Policy;
+use setting::Setting;
 use shadow::Desk;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 pub use live::{Counts, LiveStatus};
+pub use setting::{CONTRACT_GRACE, Change};
 pub(crate) use shadow::HIDDEN;
 pub use shadow::Tried;
 pub use upstream::{Upstream, UpstreamError};
@@ -105,6 +112,8 @@ pub struct ServicePlan {
     pub record_cleared: bool,
     /// Waits and numbers.
     pub limits: Limits,
+    /// How long connections under a contract that a reload replaces go on. Default 5 min.
+    pub contract_grace: Duration,
     /// What it shows.
     pub credentials: Arc<Credentials>,
     /// Whom it believes.
@@ -129,6 +138,8 @@ pub struct ClientPlan {
     pub inspection: Inspection,
     /// Waits and numbers.
     pub limits: Limits,
+    /// How long connections under a contract that a reload replaces go on. Default 5 min.
+    pub contract_grace: Duration,
     /// What it shows.
     pub credentials: Arc<Credentials>,
     /// Whom it believes.
@@ -141,17 +152,16 @@ pub struct ClientPlan {
 struct Gate {
     name: String,
     mode: Mode,
-    inspection: Inspection,
-    beside: Option<Tried>,
-    record_cleared: bool,
-    limits: Limits,
+    /// What a reload can change. It is changed under the lock of the registry alone, so that a
+    /// connection is registered under what is in force, or its sweep sees it.
+    setting: ArcSwap<Setting>,
+    /// What its clients have used up, once there was a contract.
+    accounts: Mutex<Option<Arc<Accounts>>>,
     credentials: Arc<Credentials>,
     trust: Arc<Trust>,
     seen: Option<Arc<Sightings>>,
     registry: Arc<Registry>,
     recorder: Recorder,
-    /// Where copies of what is said are looked at, if the contract is only tried.
-    desk: Option<Desk>,
 }
 
 /// What a look at live connections found.
@@ -168,7 +178,7 @@ pub struct Swept {
 }
 
 enum Mode {
-    Service { acceptor: Acceptor, upstream: Upstream, policy: Arc<Policy> },
+    Service { acceptor: Acceptor, upstream: Upstream },
     Client { connector: Connector, connect: Vec<String> },
 }
 
@@ -178,9 +188,17 @@ pub struct Gateway {
     accepting: CancellationToken,
     running: CancellationToken,
     threads: Vec<JoinHandle<()>>,
-    /// The one that looks at copies.
-    judge: Option<JoinHandle<()>>,
+    /// Where each of them can be given something to do.
+    runtimes: Vec<Handle>,
+    /// Where copies are handed in, and the thread that looks at them, once something is tried.
+    judge: Mutex<Option<(Desk, JoinHandle<()>)>>,
+    /// Most connections of one table.
+    share: usize,
 }
+
+/// What a reload puts in force: each part was read and checked, and nothing of it can fail.
+#[must_use = "it is not in force before it is installed"]
+pub struct Prepared(Vec<(Arc<Gate>, Setting)>);
 
 /// One table, as `segwan status` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -220,35 +238,28 @@ impl Gateway {
     ) -> io::Result<Self> {
         let threads = threads.max(1);
         let share = descriptors() / (services.len() + clients.len()).max(1);
-        let beside = services.iter().any(|plan| plan.beside.is_some());
-        let tried = services.iter().map(|plan| &plan.inspection);
-        let mut tried = tried.chain(clients.iter().map(|plan| &plan.inspection));
-        let (desk, judge) = if beside || tried.any(Inspection::is_shadow) {
-            let (desk, judge) = Desk::start()?;
-            (Some(desk), Some(judge))
-        } else {
-            (None, None)
+        let mut gateway = Self {
+            gates: Vec::new(),
+            accepting: CancellationToken::new(),
+            running: CancellationToken::new(),
+            threads: Vec::new(),
+            runtimes: Vec::new(),
+            judge: Mutex::default(),
+            share,
         };
-        let office = Office { recorder, desk: desk.as_ref(), share };
-        let mut gates = Vec::new();
         let mut sockets = Vec::new();
         for plan in services {
             let (listeners, address) = bind(&plan.name, plan.listen, threads)?;
-            gates.push((Arc::new(Gate::service(plan, office)?), address));
+            let gate = gateway.service(plan, recorder)?;
+            gateway.gates.push((Arc::new(gate), address));
             sockets.push(listeners);
         }
         for plan in clients {
             let (listeners, address) = bind(&plan.name, plan.listen, threads)?;
-            gates.push((Arc::new(Gate::client(plan, office)?), address));
+            let gate = gateway.client(plan, recorder)?;
+            gateway.gates.push((Arc::new(gate), address));
             sockets.push(listeners);
         }
-        let mut gateway = Self {
-            gates,
-            accepting: CancellationToken::new(),
-            running: CancellationToken::new(),
-            threads: Vec::new(),
-            judge,
-        };
         for number in 0..threads {
             let mine = sockets.iter_mut().filter_map(Vec::pop);
             let work = gateway.gates.iter().map(|(gate, _)| gate.clone()).zip(mine).collect();
@@ -271,16 +282,18 @@ impl Gateway {
                 Mode::Service { upstream, .. } => ("service", upstream.to_string()),
                 Mode::Client { connect, .. } => ("client", connect.join(", ")),
             };
+            let setting = gate.setting.load();
+            let Setting { inspection, beside, .. } = &**setting;
             GateStatus {
                 name: gate.name.clone(),
                 mode,
                 listen: *address,
                 to,
-                contract: gate.inspection.contract().map(|contract| contract.name().to_owned()),
-                recorded: gate.inspection.capture().is_some(),
-                shadow: gate.inspection.is_shadow(),
-                beside: gate.beside.as_ref().map(|tried| tried.contract.name().to_owned()),
-                uninspected: gate.inspection.contract().and_then(|of| of.uninspected()),
+                contract: inspection.contract().map(|contract| contract.name().to_owned()),
+                recorded: inspection.capture().is_some(),
+                shadow: inspection.is_shadow(),
+                beside: beside.as_ref().map(|tried| tried.contract.name().to_owned()),
+                uninspected: inspection.contract().and_then(|of| of.uninspected()),
                 counts: gate.registry.counts(list),
             }
         };
@@ -296,16 +309,101 @@ impl Gateway {
             if !Arc::ptr_eq(&gate.trust, trust) {
                 continue;
             }
-            let judge = |peer: &_| trust.judge_again(peer, live::unix_ms() / 1000);
-            let Examined { examined, closed, failed } = gate.registry.sweep(judge).await;
-            swept.examined += examined;
-            swept.closed += closed;
-            if failed {
-                swept.failed.push(gate.name.clone());
-            }
+            let judge = |live: &Live| {
+                let peer = live.peer()?;
+                trust.judge_again(peer, live::unix_ms() / 1000)
+            };
+            swept.add(gate, gate.registry.sweep(judge).await);
         }
         swept.took = began.elapsed();
         swept
+    }
+
+    /// Makes ready what a reload puts in force; what it does not name stays as it is. Contracts go on
+    /// with the accounts of their table.
+    ///
+    /// # Errors
+    /// If there is no such table, or a thread that is needed cannot be started.
+    pub fn prepare(&self, changes: Vec<Change>) -> io::Result<Prepared> {
+        let prepared = |change: Change| {
+            let missing = || io::Error::other(format!("there is no table `{}`", change.table));
+            let gate = self.gate(&change.table).ok_or_else(missing)?.clone();
+            if let (Some(accounts), Some(contract)) =
+                (self.accounts(&change.table), change.inspection.enforced())
+            {
+                contract.continue_with(&accounts);
+            }
+            let desk = self.desk_of(&change)?;
+            Ok((gate, Setting::new(change, self.share, desk)))
+        };
+        changes.into_iter().map(prepared).collect::<io::Result<_>>().map(Prepared)
+    }
+
+    /// Puts in force what was prepared, and comes back when nothing is decided by what was in force
+    /// before: neither in a message that is looked at now, nor at a connection that would not be let
+    /// in any more.
+    pub async fn install(&self, prepared: Prepared) -> Swept {
+        let began = Instant::now();
+        let mut judged = Vec::new();
+        for (gate, setting) in prepared.0 {
+            let gate_judges = gate.put_in_force(setting);
+            judged.extend(gate_judges.then_some(gate));
+        }
+        self.settled().await;
+        let mut swept = Swept::default();
+        for gate in judged {
+            let Some(policy) = gate.setting.load().policy.clone() else { continue };
+            let judge = |live: &Live| {
+                let (peer, facts) = live.admitted()?;
+                let now = Now { instant: Instant::now(), unix_ms: live::unix_ms() };
+                let denial = policy.admit(peer.clone(), facts.clone(), now).err()?;
+                Some((denial.reason, denial.sentence))
+            };
+            swept.add(&gate, gate.registry.sweep(judge).await);
+        }
+        swept.took = began.elapsed();
+        swept
+    }
+
+    /// Waits until every thread has ended what it was doing, for a while.
+    async fn settled(&self) {
+        let turns: Vec<_> = self.runtimes.iter().map(|thread| thread.spawn(async {})).collect();
+        let all = async {
+            for turn in turns {
+                let _ = turn.await;
+            }
+        };
+        let _ = tokio::time::timeout(LAST, all).await;
+    }
+
+    /// What the clients of a table have used up, once it had a contract.
+    #[must_use]
+    pub fn accounts(&self, table: &str) -> Option<Arc<Accounts>> {
+        lock(&self.gate(table)?.accounts).clone()
+    }
+
+    /// Whether it ends, so that nothing of it is changed any more.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        self.accepting.is_cancelled()
+    }
+
+    fn gate(&self, table: &str) -> Option<&Arc<Gate>> {
+        self.gates.iter().map(|(gate, _)| gate).find(|gate| gate.name == table)
+    }
+
+    /// Where copies are handed in, for a table that tries something.
+    fn desk_of(&self, change: &Change) -> io::Result<Option<Desk>> {
+        if change.beside.is_none() && !change.inspection.is_shadow() {
+            return Ok(None);
+        }
+        let mut judge = lock(&self.judge);
+        if let Some((desk, _)) = &*judge {
+            return Ok(Some(desk.clone()));
+        }
+        let (desk, thread) = Desk::start()?;
+        *judge = Some((desk.clone(), thread));
+        Ok(Some(desk))
     }
 
     /// Tables that let nobody in, because their own certificate has ended.
@@ -345,6 +443,7 @@ impl Gateway {
 
     fn spawn(&mut self, number: usize, work: Vec<(Arc<Gate>, TcpListener)>) -> io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        self.runtimes.push(runtime.handle().clone());
         let accepting = self.accepting.clone();
         let running = self.running.clone();
         let gates: Vec<_> = work.iter().map(|(gate, _)| gate.clone()).collect();
@@ -376,19 +475,21 @@ impl Drop for Gateway {
         }
         // With the last desk the judge has all that there is to look at.
         self.gates.clear();
-        if let Some(judge) = self.judge.take() {
+        if let Some((desk, judge)) = lock(&self.judge).take() {
+            drop(desk);
             let _ = judge.join();
         }
     }
 }
 
-/// What all tables share.
-#[derive(Clone, Copy)]
-struct Office<'a> {
-    recorder: &'a Recorder,
-    desk: Option<&'a Desk>,
-    /// Most connections of one table.
-    share: usize,
+impl Swept {
+    fn add(&mut self, gate: &Gate, examined: Examined) {
+        self.examined += examined.examined;
+        self.closed += examined.closed;
+        if examined.failed {
+            self.failed.push(gate.name.clone());
+        }
+    }
 }
 
 impl Gate {
@@ -398,46 +499,95 @@ impl Gate {
         (over > 0).then(|| format!("the own certificate of `{}` ended {over} s ago", self.name))
     }
 
-    fn service(plan: ServicePlan, office: Office<'_>) -> io::Result<Self> {
-        let acceptor = Acceptor::new(plan.credentials.clone(), plan.trust.clone(), plan.tls)
-            .map_err(io::Error::other)?;
-        let limits = within(plan.limits, office.share);
-        Ok(Self {
-            name: plan.name,
-            mode: Mode::Service { acceptor, upstream: plan.upstream, policy: plan.policy },
-            inspection: plan.inspection,
-            beside: plan.beside,
-            record_cleared: plan.record_cleared,
-            registry: Registry::new(limits.clone()),
-            limits,
-            credentials: plan.credentials,
-            trust: plan.trust,
-            seen: plan.seen,
-            recorder: office.recorder.clone(),
-            desk: office.desk.cloned(),
-        })
+    fn new(
+        parts: (String, Mode),
+        setting: Setting,
+        believes: (Arc<Credentials>, Arc<Trust>),
+        seen: Option<Arc<Sightings>>,
+        recorder: &Recorder,
+    ) -> Self {
+        let ((name, mode), (credentials, trust)) = (parts, believes);
+        let accounts = setting.inspection.enforced().map(|contract| contract.accounts());
+        Self {
+            name,
+            mode,
+            accounts: Mutex::new(accounts),
+            registry: Registry::new(Limits::clone(&setting.limits)),
+            setting: ArcSwap::from_pointee(setting),
+            credentials,
+            trust,
+            seen,
+            recorder: recorder.clone(),
+        }
     }
 
-    fn client(plan: ClientPlan, office: Office<'_>) -> io::Result<Self> {
+    /// Swaps what is in force in one step; whether live connections have to be admitted again.
+    fn put_in_force(&self, mut setting: Setting) -> bool {
+        let before = self.setting.load_full();
+        let same = setting.enforces_the_same(&before);
+        if same {
+            setting.tenure = before.tenure.clone();
+        } else if let Some(contract) = setting.inspection.enforced() {
+            contract.come_into_force();
+            lock(&self.accounts).get_or_insert_with(|| contract.accounts());
+        }
+        let is_same_policy = match (&before.policy, &setting.policy) {
+            (Some(one), Some(two)) => Arc::ptr_eq(one, two),
+            _ => true,
+        };
+        let setting = Arc::new(setting);
+        self.registry.change(&setting.limits, || {
+            if !same {
+                before.give_way_to(&setting, Instant::now());
+            }
+            self.setting.store(setting.clone());
+        });
+        !is_same_policy
+    }
+}
+
+impl Gateway {
+    fn service(&self, plan: ServicePlan, recorder: &Recorder) -> io::Result<Gate> {
+        let acceptor = Acceptor::new(plan.credentials.clone(), plan.trust.clone(), plan.tls)
+            .map_err(io::Error::other)?;
+        let change = Change {
+            table: plan.name.clone(),
+            inspection: plan.inspection,
+            beside: plan.beside,
+            policy: Some(plan.policy),
+            record_cleared: plan.record_cleared,
+            limits: plan.limits,
+            contract_grace: plan.contract_grace,
+        };
+        let desk = self.desk_of(&change)?;
+        let mode = Mode::Service { acceptor, upstream: plan.upstream };
+        let setting = Setting::new(change, self.share, desk);
+        let believes = (plan.credentials, plan.trust);
+        Ok(Gate::new((plan.name, mode), setting, believes, plan.seen, recorder))
+    }
+
+    fn client(&self, plan: ClientPlan, recorder: &Recorder) -> io::Result<Gate> {
         let connector =
             Connector::new(plan.credentials.clone(), plan.trust.clone(), plan.expected, plan.tls)
                 .map_err(io::Error::other)?;
-        let limits = within(plan.limits, office.share);
-        Ok(Self {
-            name: plan.name,
-            mode: Mode::Client { connector, connect: plan.connect },
+        let change = Change {
+            table: plan.name.clone(),
             inspection: plan.inspection,
             beside: None,
+            policy: None,
             record_cleared: false,
-            registry: Registry::new(limits.clone()),
-            limits,
-            credentials: plan.credentials,
-            trust: plan.trust,
-            seen: None,
-            recorder: office.recorder.clone(),
-            desk: office.desk.cloned(),
-        })
+            limits: plan.limits,
+            contract_grace: plan.contract_grace,
+        };
+        let desk = self.desk_of(&change)?;
+        let mode = Mode::Client { connector, connect: plan.connect };
+        let setting = Setting::new(change, self.share, desk);
+        Ok(Gate::new((plan.name, mode), setting, (plan.credentials, plan.trust), None, recorder))
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn bind(
@@ -464,11 +614,6 @@ fn descriptors() -> usize {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
     let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     usize::try_from(most.saturating_sub(128) / 2).unwrap_or(usize::MAX).max(1)
-}
-
-fn within(mut limits: Limits, share: usize) -> Limits {
-    limits.max_connections = limits.max_connections.min(share);
-    limits
 }
 
 /// How long a cut may take to reach every connection.

@@ -6,6 +6,7 @@
 mod authority;
 mod files;
 mod identities;
+mod reload;
 mod upkeep;
 
 pub use authority::{AuthorityAtWork, TOKEN_LIFETIME};
@@ -19,7 +20,9 @@ use crate::gateway::{ClientPlan, Gateway, Inspection, ServicePlan};
 use crate::metrics::Metrics;
 use crate::record::Recorder;
 use crate::{admin, ca, quotas};
+use arc_swap::ArcSwap;
 use identities::{Identities, Shown};
+pub(crate) use reload::Reloads;
 use segwan::Agent;
 use segwan::agent::Installation;
 use segwan_core::audit::{Event, EventKind};
@@ -33,6 +36,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -45,7 +49,7 @@ pub struct Running {
     /// Identities that are kept fresh here.
     pub agents: Vec<Arc<Agent>>,
     /// What decides at each service.
-    pub rules: Vec<Rules>,
+    pub rules: ArcSwap<Vec<Rules>>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// What an operator should know now.
@@ -54,6 +58,8 @@ pub struct Running {
     pub recorder: Recorder,
     /// When it started, Unix milliseconds.
     pub started_ms: i64,
+    /// What may be put in force in place of what is.
+    pub(crate) reloads: Reloads,
 }
 
 /// A process at work, with what has to be ended in order.
@@ -186,11 +192,12 @@ impl Process {
             gateway,
             authority: at_work,
             agents,
-            rules: plans.rules,
+            rules: ArcSwap::from_pointee(plans.rules),
             metrics,
             alarms,
             recorder: recorder.clone(),
             started_ms: now_ms(),
+            reloads: Reloads::new(state.path().to_owned(), config.clone(), tasks.clone()),
         };
         let running = Arc::new(running);
         upkeep::begin(&running, files, &who, &tasks, &stop);
@@ -269,8 +276,15 @@ impl Process {
     }
 
     /// Serves until SIGTERM or SIGINT, then drains; a second signal ends every connection at once.
+    ///
+    /// SIGHUP reads the configuration again; while it stops it does not.
     pub async fn serve(self, mut signals: Signals) -> Exit {
-        signals.next().await;
+        let asked = Arc::new(Notify::new());
+        let reloading = tokio::spawn(reload_when(self.running.clone(), asked.clone()));
+        while let Signal::Reload = signals.any().await {
+            asked.notify_one();
+        }
+        reloading.abort();
         let gates = self.running.gateway.status(0);
         let open: usize = gates.iter().map(|gate| gate.counts.connections).sum();
         tracing::info!("stopping; {open} connections are open, a second signal ends them at once");
@@ -357,6 +371,7 @@ fn service_plan(service: Service, policy: Arc<Policy>, shown: Shown) -> ServiceP
         policy,
         record_cleared: service.audit_all,
         limits: service.limits,
+        contract_grace: service.contract_grace,
         credentials: shown.credentials,
         trust: shown.trust,
         tls: service.tls,
@@ -372,14 +387,29 @@ fn client_plan(client: Client, shown: Shown) -> ClientPlan {
         expected: client.peer,
         inspection: client.inspection,
         limits: client.limits,
+        contract_grace: client.contract_grace,
         credentials: shown.credentials,
         trust: shown.trust,
         tls: client.tls,
     }
 }
 
-/// SIGTERM and SIGINT as one stream, heard from its making on. SIGHUP is heard and changes
-/// nothing: a terminal that closes does not end the gateway.
+/// Reloads whenever it is asked to; what was asked while one ran is one more.
+async fn reload_when(running: Arc<Running>, asked: Arc<Notify>) {
+    loop {
+        asked.notified().await;
+        // The record and the log say what came of it.
+        running.reload().await;
+    }
+}
+
+/// What a signal means.
+enum Signal {
+    Stop,
+    Reload,
+}
+
+/// SIGTERM and SIGINT, which stop, and SIGHUP, which reloads, heard from its making on.
 pub struct Signals {
     term: tokio::signal::unix::Signal,
     int: tokio::signal::unix::Signal,
@@ -406,14 +436,16 @@ impl Signals {
 
     /// Waits for the next one that means to stop.
     pub async fn next(&mut self) {
-        loop {
-            tokio::select! {
-                _ = self.term.recv() => return,
-                _ = self.int.recv() => return,
-                _ = self.hup.recv() => {
-                    tracing::warn!("SIGHUP changes nothing: a changed configuration needs a restart");
-                }
-            }
+        while let Signal::Reload = self.any().await {
+            tracing::warn!("SIGHUP is ignored: nothing is served that could be reloaded");
+        }
+    }
+
+    async fn any(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.term.recv() => Signal::Stop,
+            _ = self.int.recv() => Signal::Stop,
+            _ = self.hup.recv() => Signal::Reload,
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::{Running, now_ms};
 use crate::alarms::Alarms;
-use crate::gateway::GateStatus;
+use crate::gateway::{GateStatus, Swept};
 use crate::process::files::Watched;
 use segwan::agent::Installation;
 use segwan::tls::authority::AUTHORITY_NAME;
@@ -87,14 +87,7 @@ pub(super) fn keep_fresh(agents: &[Arc<Agent>], tasks: &TaskTracker, stop: &Canc
 /// Judges the live connections under this trust again; gives how many were ended.
 async fn sweep(running: Arc<Running>, trust: Arc<Trust>) -> u64 {
     let swept = running.gateway.sweep(&trust).await;
-    for table in &swept.failed {
-        let sentence = format!(
-            "the live connections of `{table}` could not be judged again, so all of them were ended"
-        );
-        if running.alarms.happened("sweep_failed", table, &sentence, now_ms()) {
-            tell(&running, "sweep_failed", &sentence);
-        }
-    }
+    tell_failed(&running, &swept);
     let took = swept.took.as_millis();
     tracing::debug!(
         "{} connections judged again, {} ended, {took} ms",
@@ -102,6 +95,18 @@ async fn sweep(running: Arc<Running>, trust: Arc<Trust>) -> u64 {
         swept.closed
     );
     swept.closed
+}
+
+/// Tells of tables whose connections could not be judged.
+pub(super) fn tell_failed(running: &Running, swept: &Swept) {
+    for table in &swept.failed {
+        let sentence = format!(
+            "the live connections of `{table}` could not be judged again, so all of them were ended"
+        );
+        if running.alarms.happened("sweep_failed", table, &sentence, now_ms()) {
+            tell(running, "sweep_failed", &sentence);
+        }
+    }
 }
 
 /// The listeners that met more resumed handshakes than at the last look, each with a sentence.
@@ -148,13 +153,13 @@ async fn mirror(running: Arc<Running>, stop: CancellationToken) {
     }
 }
 
-fn raise(running: &Running, word: &'static str, about: &str, sentence: &str) {
+pub(super) fn raise(running: &Running, word: &'static str, about: &str, sentence: &str) {
     if running.alarms.raise(word, about, sentence, now_ms()) {
         tell(running, word, sentence);
     }
 }
 
-fn end(running: &Running, word: &'static str, about: &str) {
+pub(super) fn end(running: &Running, word: &'static str, about: &str) {
     if Alarms::clear(&running.alarms, word, about) {
         tell(running, word, "it is over");
     }

@@ -1,8 +1,10 @@
 //! What travels over the admin socket.
 
 mod ca;
+mod reload;
 
 pub use ca::*;
+pub use reload::*;
 
 use serde::{Deserialize, Serialize};
 

@@ -11,9 +11,9 @@ use super::report::Look;
 use super::{Exit, Failure, Global, runtime};
 use crate::config::{
     AuthorityConfig, Client, Config, CustodyConfig, DEFAULT_TRUST_DOMAIN, IdentitySource, Service,
-    default_threads,
+    Source, default_threads,
 };
-use crate::gateway::{Inspection, Upstream};
+use crate::gateway::{CONTRACT_GRACE, Inspection, Upstream};
 use crate::process::{Process, Signals, TOKEN_LIFETIME, now_ms};
 use crate::registering::Registering;
 use segwan::{Agent, Expected, TlsFloor};
@@ -143,6 +143,7 @@ async fn gateway(folder: &Folder, plain: SocketAddr) -> Result<Process, Failure>
         allow: Vec::new(),
         policies: vec![policy],
         limits: limits.clone(),
+        contract_grace: CONTRACT_GRACE,
         tls: TlsFloor::V13,
         identity: IdentitySource::State("calculator".to_owned()),
         audit_all: false,
@@ -171,6 +172,7 @@ async fn gateway(folder: &Folder, plain: SocketAddr) -> Result<Process, Failure>
         services: vec![service],
         clients: Vec::new(),
         drain_timeout: limits.drain_timeout,
+        source: Source::Nowhere,
     };
     Process::start(StateDir::open(&folder.path("gateway"))?, config, Vec::new()).await
 }
@@ -187,6 +189,7 @@ fn half(name: &str, service: SocketAddr) -> Result<Config, Failure> {
         peer: Expected::one(peer),
         inspection: Inspection::Raw,
         limits: limits.clone(),
+        contract_grace: CONTRACT_GRACE,
         tls: TlsFloor::V13,
         identity: IdentitySource::State(name.to_owned()),
     };
@@ -201,6 +204,7 @@ fn half(name: &str, service: SocketAddr) -> Result<Config, Failure> {
         services: Vec::new(),
         clients: vec![client],
         drain_timeout: limits.drain_timeout,
+        source: Source::Nowhere,
     })
 }
 

@@ -20,6 +20,7 @@ pub(super) fn client(table: &Table<'_, '_>, name: &str, reading: &Reading<'_>) -
     let peer = peer(table, reading);
     let inspection = half::inspection(table, reading);
     let limits = limits::limits(table, reading.drain);
+    let contract_grace = half::contract_grace(table);
     let tls = half::tls(table);
     let identity = half::source(table, name.as_deref().unwrap_or_default(), reading);
     Some(Client {
@@ -29,6 +30,7 @@ pub(super) fn client(table: &Table<'_, '_>, name: &str, reading: &Reading<'_>) -
         peer: peer?,
         inspection: inspection?,
         limits,
+        contract_grace,
         tls: tls?,
         identity: identity?,
     })

@@ -2,13 +2,14 @@
 
 use super::{Reading, VALUE, foreign, values};
 use crate::config::{IdentitySource, contract, read};
-use crate::gateway::Inspection;
+use crate::gateway::{CONTRACT_GRACE, Inspection};
 use segwan::TlsFloor;
 use segwan_core::contract::Contract;
 use segwan_core::document::{Placed, Table};
 use segwan_core::finding::Finding;
 use segwan_core::identity::{Identity, IdentityError};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The table's name is the name in logs, metrics and certificates, so it has their grammar.
 pub(super) fn name(table: &Table<'_, '_>, name: &str, reading: &Reading<'_>) -> Option<String> {
@@ -58,6 +59,13 @@ pub(super) fn contract_of(
     };
     reading.elsewhere.borrow_mut().extend(findings);
     contract
+}
+
+/// How long connections go on under a contract that a reload replaces: `0s` to 24 h.
+pub(super) fn contract_grace(table: &Table<'_, '_>) -> Duration {
+    let most = Duration::from_secs(24 * 3600);
+    values::wait(table, "contract_grace", Duration::ZERO, most)
+        .map_or(CONTRACT_GRACE, |grace| grace.value)
 }
 
 /// Least TLS version; 1.2 must be asked for.

@@ -36,6 +36,7 @@ pub(super) fn service(table: &Table<'_, '_>, name: &str, reading: &Reading<'_>) 
         return None;
     }
     let limits = limits::limits(table, reading.drain);
+    let contract_grace = half::contract_grace(table);
     let tls = half::tls(table);
     let identity = half::source(table, name.as_deref().unwrap_or_default(), reading);
     let audit_all = values::choice(table, "audit_messages", &[("denied", false), ("all", true)]);
@@ -48,6 +49,7 @@ pub(super) fn service(table: &Table<'_, '_>, name: &str, reading: &Reading<'_>) 
         allow: allow?,
         policies: policies?,
         limits,
+        contract_grace,
         tls: tls?,
         identity: identity?,
         audit_all: audit_all?,

@@ -4,7 +4,6 @@
 //! not know whom to believe believes nobody (`trust.md` section 4, rule 7).
 
 use super::{Live, Registry, lock};
-use segwan_core::identity::Peer;
 use segwan_core::rejection::Reason;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -33,7 +32,7 @@ impl Registry {
     /// passes through them.
     pub(in crate::gateway) async fn sweep(
         &self,
-        judge: impl Fn(&Peer) -> Option<(Reason, String)>,
+        judge: impl Fn(&Live) -> Option<(Reason, String)>,
     ) -> Examined {
         self.sweep_within(DEADLINE, judge).await
     }
@@ -41,7 +40,7 @@ impl Registry {
     pub(super) async fn sweep_within(
         &self,
         deadline: Duration,
-        judge: impl Fn(&Peer) -> Option<(Reason, String)>,
+        judge: impl Fn(&Live) -> Option<(Reason, String)>,
     ) -> Examined {
         let began = Instant::now();
         let all = self.at_work();
@@ -80,10 +79,9 @@ impl Registry {
 }
 
 impl Live {
-    /// Judges the peer; whether this told it to end.
-    fn is_withdrawn_by(&self, judge: &impl Fn(&Peer) -> Option<(Reason, String)>) -> bool {
-        let verdict = self.peer.get().and_then(|peer| judge(peer));
-        verdict.is_some_and(|(reason, sentence)| self.withdraw(reason, sentence))
+    /// Judges it; whether this told it to end.
+    fn is_withdrawn_by(&self, judge: &impl Fn(&Self) -> Option<(Reason, String)>) -> bool {
+        judge(self).is_some_and(|(reason, sentence)| self.withdraw(reason, sentence))
     }
 }
 

@@ -38,6 +38,16 @@ fn peer() -> Arc<Peer> {
     Arc::new(Peer::authenticated("spiffe://shop.example/app".parse().unwrap(), certificate))
 }
 
+fn establish(arriving: &Arriving) -> Result<Established, NoSlot> {
+    let facts = ConnectionFacts {
+        address: arriving.live.address.ip(),
+        started_unix_ms: arriving.live.began_unix_ms,
+        tls: "1.3",
+    };
+    let pin = || (Arc::default(), ());
+    arriving.establish(&peer(), Some(facts), pin).map(|(established, ())| established)
+}
+
 // ADV-09
 #[test]
 fn whoever_is_refused_keeps_its_slot_until_it_is_gone() {
@@ -45,10 +55,10 @@ fn whoever_is_refused_keeps_its_slot_until_it_is_gone() {
     let registry = Registry::new(limits);
     let arrive = || registry.arrive(SocketAddr::from(([127, 0, 0, 1], 9))).unwrap();
     let (first, second) = (arrive(), arrive());
-    let established = first.establish(&peer(), true).unwrap();
+    let established = establish(&first).unwrap();
     drop(first);
 
-    let refused = second.establish(&peer(), true).map(|_| ()).unwrap_err();
+    let refused = establish(&second).map(|_| ()).unwrap_err();
     assert_eq!(refused.reason, Reason::IdentityLimit);
     assert_eq!((registry.counts(0).handshakes, registry.counts(0).connections), (1, 1));
     drop((second, established));
@@ -62,7 +72,7 @@ fn a_connection_at_work_is_not_evicted_for_a_newcomer() {
     let arrive = || registry.arrive(SocketAddr::from(([127, 0, 0, 1], 9)));
     let arriving = arrive().unwrap();
     // Its handshake slot is not given back yet, and it is a connection already.
-    let established = arriving.establish(&peer(), true).unwrap();
+    let established = establish(&arriving).unwrap();
     let newcomer = arrive().unwrap();
     assert_eq!(established.live.order(), None);
     drop((newcomer, arriving));
@@ -77,7 +87,7 @@ fn at_work(registry: &Arc<Registry>, count: usize) -> Vec<Established> {
             CertificateFacts { serial: format!("{serial:x}"), ..peer().certificate().clone() };
         let identity = "spiffe://shop.example/app".parse().unwrap();
         let peer = Arc::new(Peer::authenticated(identity, certificate));
-        arriving.establish(&peer, false).unwrap()
+        arriving.establish(&peer, None, || (Arc::default(), ())).unwrap().0
     };
     (0..count).map(establish).collect()
 }
@@ -107,7 +117,7 @@ async fn a_sweep_ends_those_that_no_longer_hold_and_no_other() {
         }
         all
     });
-    let swept = registry.sweep(|peer| odd(peer).then(revoked).flatten()).await;
+    let swept = registry.sweep(|live| odd(live.peer().unwrap()).then(revoked).flatten()).await;
     assert_eq!(swept, Examined { examined: 1000, closed: 500, failed: false });
     let all = ending.await.unwrap();
     for slot in &all {
@@ -117,7 +127,10 @@ async fn a_sweep_ends_those_that_no_longer_hold_and_no_other() {
     }
     // Nobody is counted twice.
     assert_eq!(registry.sweep(|_| None).await.closed, 0);
-    assert_eq!(registry.sweep(|peer| odd(peer).then(revoked).flatten()).await.closed, 0);
+    assert_eq!(
+        registry.sweep(|live| odd(live.peer().unwrap()).then(revoked).flatten()).await.closed,
+        0
+    );
 }
 
 #[tokio::test]
@@ -125,8 +138,9 @@ async fn a_sweep_that_fails_ends_every_connection() {
     let registry = many();
     let all = at_work(&registry, 300);
     all.iter().for_each(Established::over);
-    let swept = registry
-        .sweep(|peer| if peer.certificate().serial == "7" { panic!("a fault") } else { None });
+    let swept = registry.sweep(|live| {
+        if live.peer().unwrap().certificate().serial == "7" { panic!("a fault") } else { None }
+    });
     assert_eq!(swept.await, Examined { examined: 300, closed: 300, failed: true });
     let reason = |slot: &Established| slot.live.withdrawn().unwrap().0;
     assert!(all.iter().all(|slot| reason(slot) == Reason::TrustWithdrawn));

@@ -2,12 +2,13 @@
 //! session gives. It is the only place of the gateway where cleared bytes are written.
 
 use super::{Leave, Outcome, Relay};
+use crate::gateway::account::Account;
 use crate::gateway::live::unix_ms;
 use segwan::tls::buffers::Space;
 use segwan_core::audit::{EventKind, Totals};
 use segwan_core::contract::Side;
 use segwan_core::now::Now;
-use segwan_core::policy::Policy;
+use segwan_core::policy::{Denial, Policy};
 use segwan_core::session::{Manner, Outbox, Session};
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -29,6 +30,23 @@ pub(in crate::gateway) struct Checked {
 impl Checked {
     pub(in crate::gateway) fn new(session: Session, policy: Option<Arc<Policy>>) -> Self {
         Self { session, policy }
+    }
+
+    /// Authorizes by the policy that is in force, if it is another one than before: the peer must be
+    /// admitted by it first.
+    fn renew(&mut self, account: &Account, now: Now) -> Result<(), Denial> {
+        let Some(known) = &self.policy else { return Ok(()) };
+        let setting = account.in_force();
+        let Some(policy) = setting.policy.as_ref().filter(|policy| !Arc::ptr_eq(policy, known))
+        else {
+            return Ok(());
+        };
+        if let Some((peer, facts)) = account.live().admitted() {
+            let permit = policy.admit(peer.clone(), facts.clone(), now)?;
+            self.session.readmit(permit);
+        }
+        self.policy = Some(policy.clone());
+        Ok(())
     }
 
     pub(super) fn receive(&mut self, side: Side, said: &[u8], now: Now, out: &mut Outbox) {
@@ -86,6 +104,12 @@ impl Relay<'_> {
     ) -> Result<(), Outcome> {
         let super::Passage::Checked(checked) = &mut self.passage else { return Ok(()) };
         let now = Now { instant: Instant::now(), unix_ms: unix_ms() };
+        if let Err(Denial { reason, sentence, .. }) = checked.renew(self.account, now) {
+            // The sweep has not come here yet, or will find it done.
+            self.live.withdraw(reason, sentence);
+            self.check_trust()?;
+            return Ok(());
+        }
         let mut out = OUTBOX.take();
         step(checked, now, &mut out);
         let delivered = self.deliver(cx, sealed, &mut out);

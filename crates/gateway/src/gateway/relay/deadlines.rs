@@ -26,6 +26,8 @@ enum What {
     Session,
     /// Perhaps the record can be written again.
     Record,
+    /// The contract was replaced, and its grace is over, or the time after that.
+    Replaced,
 }
 
 impl Relay<'_> {
@@ -42,7 +44,7 @@ impl Relay<'_> {
         if at <= now {
             return Poll::Ready(match what {
                 What::Own(reason) => Some(self.late(reason)),
-                What::Record => None,
+                What::Record | What::Replaced => None,
                 What::Session => Buffers::with(|buffers| {
                     self.judge(cx, &mut buffers.sealed, |checked, now, out| checked.tick(now, out))
                         .err()
@@ -87,6 +89,10 @@ impl Relay<'_> {
                 let at = self.live.began + limits.session_lifetime;
                 sooner(at, What::Own(Reason::SessionLifetime));
             }
+        }
+        if let Some(over) = self.live.replaced() {
+            let is_grace = Instant::now() < over.until;
+            sooner(if is_grace { over.until } else { over.cut }, What::Replaced);
         }
         for end in [&self.client, &self.server] {
             if let Some(since) = end.stalled() {

@@ -200,7 +200,8 @@ impl<'a> Relay<'a> {
                 Poll::Ready(Some(outcome)) => return Poll::Ready(outcome),
                 // The session looked at the clock, and a side may be read again.
                 Poll::Ready(None) => {}
-                Poll::Pending if self.live.order().is_some_and(|order| self.is_quiet(order)) => {}
+                Poll::Pending
+                    if self.ends_when_quiet().is_some_and(|order| self.is_quiet(order)) => {}
                 Poll::Pending => return Poll::Pending,
             }
         }
@@ -216,16 +217,38 @@ impl<'a> Relay<'a> {
 
     /// What an order from outside leads to, if it does now.
     fn ordered(&self) -> Option<Outcome> {
-        match self.live.order()? {
+        let Some(order) = self.live.order() else { return self.replaced() };
+        match order {
             order @ Order::Drain => self
                 .is_quiet(order)
-                .then(|| Outcome::close(Reason::Drained, "the gateway is stopping")),
+                .then(|| Outcome::close(Reason::Drained, "the gateway is stopping"))
+                .or_else(|| self.replaced()),
             Order::Cut | Order::Evict => Some(self.cut(
                 Reason::DrainedLate,
                 "the gateway is stopping and the connection did not end in time",
             )),
             Order::Withdraw => self.withdrawn(),
         }
+    }
+
+    /// The end of a connection whose contract was replaced, once its grace is over.
+    fn replaced(&self) -> Option<Outcome> {
+        let over = self.live.replaced()?;
+        let now = Instant::now();
+        if now < over.until {
+            return None;
+        }
+        if self.is_quiet(Order::Drain) {
+            return Some(Outcome::close(Reason::ContractReplaced, &over.sentence));
+        }
+        let sentence = format!("{}, and the connection did not end in time", over.sentence);
+        (now >= over.cut).then(|| self.cut(Reason::DrainedLate, &sentence))
+    }
+
+    /// The order by which it ends when it is quiet, if it does.
+    fn ends_when_quiet(&self) -> Option<Order> {
+        let replaced = || self.live.replaced().is_some_and(|over| over.until <= Instant::now());
+        self.live.order().or_else(|| replaced().then_some(Order::Drain))
     }
 
     /// The end of a connection whose peer is not believed any more. It is asked before each write:
@@ -401,7 +424,7 @@ impl<'a> Relay<'a> {
             Passage::Raw(_) => true,
             // While draining no new message of the client is read.
             Passage::Checked(checked) => {
-                checked.wants(side) && (side == Side::Server || self.live.order().is_none())
+                checked.wants(side) && (side == Side::Server || self.ends_when_quiet().is_none())
             }
         };
         wanted
