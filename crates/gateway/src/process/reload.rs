@@ -151,6 +151,7 @@ impl Plan {
         self.rules.push(Rules {
             service: next.name.clone(),
             inspection: kept(&mut next.inspection, &now.inspection),
+            beside: next.beside.clone(),
             policy: policy.clone(),
             limits: next.limits.clone(),
         });
