@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import unittest
+from pathlib import Path
 
 from world import DEADLINE, ROOT, World, eventually, need
 
@@ -18,6 +19,11 @@ except ImportError:
 
 CACHE = ROOT / "examples/redis"
 COMMANDS = ROOT / "crates/core/src/contract/codec/resp/commands.rs"
+
+# ioredis has a folder of packages of its own.
+IOREDIS = Path(os.environ.get("IOREDIS", ROOT / "target/interop/ioredis")) / "node_modules"
+if not (IOREDIS / "ioredis").is_dir() and os.environ.get("CI") == "true":
+    raise AssertionError("missing: ioredis")
 
 # What the example does not have: transactions, and a refusal within one that does not end it.
 TRANSACTIONS = """
@@ -44,6 +50,11 @@ match    = ["GET", "SET", "INCR", "INCRBY"]
 action   = "redis.value"
 resource = "key/${keys[*]}"
 """
+
+
+def needs_ioredis(test):
+    missing = not (IOREDIS / "ioredis").is_dir()
+    return unittest.skipIf(missing, "missing: ioredis (`scripts/interop --install`)")(need("node")(test))
 
 
 @need("redis-server", "redis-cli")
@@ -118,6 +129,14 @@ class Inspected(unittest.TestCase):
     def redis_cli(self, *arguments):
         done = subprocess.run(["redis-cli", *map(str, arguments)], capture_output=True, text=True, timeout=DEADLINE)
         return done.stdout.strip() + done.stderr.strip()
+
+    def ioredis(self, *arguments):
+        """What the client of that name tells of a scene."""
+        script = Path(__file__).parent / "clients/ioredis_client.js"
+        done = subprocess.run(["node", script, *map(str, arguments)], capture_output=True, text=True, timeout=2 * DEADLINE,
+                              env={**os.environ, "NODE_PATH": str(IOREDIS)})
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        return json.loads(done.stdout)
 
     def direct(self, *words):
         """Asks the server past Segwan."""
@@ -225,6 +244,16 @@ class Cache(Inspected):
                 with self.assertRaises(redis.exceptions.NoPermissionError):
                     client.eval("return 1", 0)
 
+    @needs_ioredis
+    def test_ioredis_gets_answers_and_refusals_in_their_places(self):
+        """CON-32: a pipeline with refusals, a refused EVAL, an inline command that ends the connection."""
+        pipelined, script, value, end = self.ioredis("cache", self.node("writer").port())
+        refused = "error: NOPERM not allowed"
+        self.assertEqual(pipelined, ["OK", refused, "1", refused, ["1", None]])
+        self.assertEqual((script, value, end), (refused, "1", "ended"))
+        self.gateway.event(event="rejected", reason="inline_command")
+        self.assertLessEqual(self.reached(), {"set", "get", "mget", "client|setinfo"})
+
     def test_the_table_of_commands_is_the_server_s(self):
         """CON-32: arity and places of keys as `COMMAND` gives them, subcommands too."""
         rows = re.findall(r'^    c\("([A-Z_]+)", (-?\d+), (.+)\),$', COMMANDS.read_text(), re.M)
@@ -274,6 +303,12 @@ class Transactions(Inspected):
         self.assertEqual(connection.recv(1), b"")
         self.assertEqual(self.direct("GET", "app:x"), "1")
         self.assertNotIn("exec", self.reached())
+
+    @needs_ioredis
+    def test_ioredis_does_transactions(self):
+        """CON-32: at once and command by command."""
+        at_once, queued, one_by_one = self.ioredis("transactions", self.writer.port())
+        self.assertEqual((at_once, queued, one_by_one), (["OK", 2, "2"], "QUEUED", [3]))
 
     @unittest.skipIf(redis is None, "missing: redis-py (`scripts/interop --install`)")
     def test_redis_py_does_transactions(self):
@@ -383,6 +418,16 @@ class Subscriptions(Inspected):
                 with self.assertRaises(redis.exceptions.NoPermissionError):
                     listener.get_message(timeout=DEADLINE)
                 listener.close()
+
+    @needs_ioredis
+    def test_ioredis_subscribes(self):
+        """CON-32: its count of subscriptions decides what it takes answers for."""
+        *results, heard = self.ioredis("news", self.node("reader").port(), self.node("writer").port())
+        refused = "error: NOPERM not allowed"
+        self.assertEqual(results, [2, 3, refused, refused, 2, 1, 2, 2, 0, "PONG"])
+        pushed = [["message", "app:a", "1"], ["pmessage", "app:*", "app:a", "1"], ["pmessage", "app:*", "app:c", "2"],
+                  ["message", "app:b", "3"], ["pmessage", "app:*", "app:b", "3"]]
+        self.assertEqual(heard, pushed)
 
 
 def said(*parts):
