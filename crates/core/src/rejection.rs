@@ -158,7 +158,7 @@ reasons! {
     PolicyError "policy_error" "A policy could not be evaluated, which denies."
     Rate "rate" "Messages come faster than the contract allows."
     Quota "quota" "The peer has asked for as much as the contract allows in this time."
-    Resources "resources" "One message names too many resources."
+    Resources "resources" "One message names too many resources, or a connection subscribes to too much."
     Refusals "refusals" "Too many messages of this connection were refused."
     FirstMessageTimeout "first_message_timeout" "No first message came in time."
     MessageTimeout "message_timeout" "A message began and was not finished in time."
