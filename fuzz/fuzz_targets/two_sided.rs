@@ -11,6 +11,9 @@
 //! end; `X` or `Y`, its cut end; `t`, until the next deadline; `w` and a byte, so many times 100 ms.
 #![no_main]
 
+#[path = "two_sided/subscriber.rs"]
+mod subscriber;
+
 use libfuzzer_sys::fuzz_target;
 use segwan_core::audit::EventKind;
 use segwan_core::contract::{Contract, Side};
@@ -36,6 +39,10 @@ enum Wire {
     /// Four digits, then as many bytes.
     Digits,
     Resp,
+    /// Headers, an empty line, then as many bytes as `Content-Length` says.
+    Headers,
+    /// No messages: what is said passes as it is.
+    Raw,
 }
 
 /// How a message that is let through is written.
@@ -47,11 +54,13 @@ enum Spelling {
     Newline,
     /// The same JSON value.
     Json,
+    /// The same behind headers.
+    Body,
     /// The same words, the command in capitals.
     Command,
 }
 
-/// One contract of the examples, and what is known of it here.
+/// One contract of the examples or of `contracts`, and what is known of it here.
 struct Protocol {
     contract: Arc<Contract>,
     client: (Wire, Spelling),
@@ -63,7 +72,7 @@ struct Protocol {
 macro_rules! protocol {
     ($file:literal, $client:expr, $server:expr, $own:expr) => {
         Protocol {
-            contract: load(include_str!(concat!("../../examples/", $file))),
+            contract: load(include_str!(concat!("../../", $file))),
             client: $client,
             server: $server,
             own: $own,
@@ -72,30 +81,37 @@ macro_rules! protocol {
 }
 
 static PROTOCOLS: LazyLock<Vec<Protocol>> = LazyLock::new(|| {
-    use Spelling::{Command, Json, Newline, Same};
-    use Wire::{Block, Digits, Line, Mbap, Resp, Stream};
+    use Spelling::{Body, Command, Json, Newline, Same};
+    use Wire::{Block, Digits, Headers, Line, Mbap, Raw, Resp, Stream};
     vec![
-        protocol!("article/add-ten.toml", (Line, Newline), (Line, Same), |a| {
+        protocol!("examples/article/add-ten.toml", (Line, Newline), (Line, Same), |a| {
             a == b"Invalid data\n" || a == b"Not allowed\n"
         }),
-        protocol!("article/add-ten-once.toml", (Stream, Same), (Stream, Same), |a| {
+        protocol!("examples/article/add-ten-once.toml", (Stream, Same), (Stream, Same), |a| {
             a == b"Invalid data"
         }),
-        protocol!("jsonl/inventory.toml", (Line, Json), (Line, Json), |a| {
+        protocol!("examples/jsonl/inventory.toml", (Line, Json), (Line, Json), |a| {
             json(a).is_some_and(|a| a["ok"] == Value::Bool(false) && a["error"].is_string())
         }),
-        protocol!("modbus/plc1.toml", (Mbap, Same), (Mbap, Same), |a| {
+        protocol!("examples/modbus/plc1.toml", (Mbap, Same), (Mbap, Same), |a| {
             matches!(a, [_, _, 0, 0, 0, 3, _, 0x80..=0xff, 1 | 3 | 6])
         }),
-        protocol!("redis/cache.toml", (Resp, Command), (Resp, Same), |a| a.starts_with(b"-")),
-        protocol!("hl7/admit.toml", (Block, Same), (Block, Same), |a| {
+        protocol!("examples/redis/cache.toml", (Resp, Command), (Resp, Same), |a| a
+            .starts_with(b"-")),
+        protocol!("examples/hl7/admit.toml", (Block, Same), (Block, Same), |a| {
             a.starts_with(b"\x0bMSH|^~\\&|SEGWAN|WARD1|")
         }),
-        protocol!("mcp/tools.toml", (Line, Json), (Line, Json), is_error),
-        protocol!("transfer-ko/transfer-ko.toml", (Digits, Same), (Digits, Same), |a| {
+        protocol!("examples/mcp/tools.toml", (Line, Json), (Line, Json), is_error),
+        protocol!("examples/transfer-ko/transfer-ko.toml", (Digits, Same), (Digits, Same), |a| {
             a.starts_with(b"00160210") && (a.ends_with(b"9001") || a.ends_with(b"9002"))
         }),
-        protocol!("ledger/ledger.toml", (Line, Json), (Line, Json), is_error),
+        protocol!("examples/ledger/ledger.toml", (Line, Json), (Line, Json), is_error),
+        protocol!("examples/redis/news.toml", (Resp, Command), (Resp, Same), |a| a
+            .starts_with(b"-")),
+        protocol!("fuzz/contracts/json-rpc-headers.toml", (Headers, Body), (Headers, Body), |a| {
+            body(a).is_some_and(is_error)
+        }),
+        protocol!("fuzz/contracts/printer.toml", (Line, Same), (Raw, Same), |_| false),
     ]
 });
 
@@ -129,6 +145,9 @@ fuzz_target!(|data: &[u8]| {
     let steps = steps(script);
     let whole = run(protocol, deny, &steps, Cuts::None, false);
     whole.holds(protocol);
+    if protocol.contract.name() == "news/1" {
+        subscriber::hears(&whole.to_server, &whole.accepted(Side::Server, Wire::Resp));
+    }
     let whole = whole.heard();
     for cuts in [Cuts::Bytes, Cuts::Random(u32::from(*cuts) + 1)] {
         assert_eq!(run(protocol, deny, &steps, cuts, false).heard(), whole, "in other pieces");
@@ -371,6 +390,10 @@ impl Outcome {
         assert!(due.is_empty(), "the service did not get all that was let through");
 
         let (wire, spelling) = protocol.server;
+        if matches!(wire, Wire::Raw) {
+            assert_eq!(self.to_client, self.said[1], "what is not inspected passes as it is");
+            return;
+        }
         let mut due = self.accepted(Side::Server, wire);
         let mut own = 0;
         for written in wire.all(&self.to_client) {
@@ -417,8 +440,25 @@ impl Wire {
                 Some(4 + std::str::from_utf8(said.get(..4)?).ok()?.parse::<usize>().ok()?)
             }
             Self::Resp => resp(said),
+            Self::Headers => {
+                let end = said.windows(4).position(|end| end == b"\r\n\r\n")?;
+                let headers = std::str::from_utf8(&said[..end]).ok()?.split("\r\n");
+                let header = |line: &str| {
+                    let (name, value) = line.split_once(':')?;
+                    let length = name.eq_ignore_ascii_case("content-length");
+                    length.then(|| value.trim().parse::<usize>().ok())?
+                };
+                Some(end + 4 + headers.filter_map(header).next()?)
+            }
+            Self::Raw => None,
         }
     }
+}
+
+/// What follows the headers.
+fn body(message: &[u8]) -> Option<&[u8]> {
+    let end = message.windows(4).position(|end| end == b"\r\n\r\n")?;
+    message.get(end + 4..)
 }
 
 /// How long the first RESP value is; an attribute belongs to the value after it.
@@ -455,6 +495,10 @@ impl Spelling {
             }
             Self::Json => match (json(message), json(written)) {
                 (Some(message), Some(written)) => same_value(&message, &written),
+                _ => false,
+            },
+            Self::Body => match (body(message), body(written)) {
+                (Some(message), Some(written)) => Self::Json.same(message, written),
                 _ => false,
             },
             Self::Command => match (words(message), words(written)) {
