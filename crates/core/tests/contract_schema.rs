@@ -120,3 +120,37 @@ fn a_key_that_nobody_knows_is_refused_by_the_schema_and_by_the_reader() {
         assert!(named, "{place}: {findings:?}");
     }
 }
+
+// K-14, K-02: why something is let through is one line, for the schema and for the reader.
+#[test]
+fn a_reason_is_one_line() {
+    let schema = schema();
+    let contract = |reason: &str, hazard: &str| {
+        let (reason, hazard) = (Json::from(reason), Json::from(hazard));
+        format!(
+            "contract = \"c/1\"\n[client]\nframe = {{ kind = \"lines\" }}\ndecode = {{ kind = \"text\", charset = \
+             \"ascii\" }}\n[[client.message]]\nname = \"a\"\naction = \"a\"\ngrammar = 'a'\nexpects = \"none\"\n\
+             hazard = {hazard}\n[server]\nframe = {{ kind = \"raw\", danger_uninspected = {reason} }}\n"
+        )
+    };
+    let good = "it is a stream of 상태 pages";
+    for (reason, takes) in [
+        (good, true),
+        ("ten bytes.", true),
+        ("too short", false),
+        ("one line\nand another", false),
+        ("a tab\tstands in it", false),
+        (" a space before it", false),
+        ("a space behind it ", false),
+        ("\u{1b}[2J and it is gone", false),
+        ("a control \u{85} of Latin 1", false),
+    ] {
+        for text in [contract(reason, good), contract(good, reason)] {
+            let read = segwan_core::contract::Contract::read("x", &text, &|_| Err(String::new()));
+            assert_eq!(read.is_ok(), takes, "{reason:?}: {:?}", read.err());
+            let written = json(&toml::from_str(&text).unwrap());
+            let faults: Vec<String> = schema.iter_errors(&written).map(|e| e.to_string()).collect();
+            assert_eq!(faults.is_empty(), takes, "{reason:?}: {faults:?}");
+        }
+    }
+}

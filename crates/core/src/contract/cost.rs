@@ -7,6 +7,7 @@
 use super::decode::{DecodeRule, WireLimits};
 use super::field::FieldRule;
 use super::frame::FrameRule;
+use super::text::TextRule;
 use super::{Contract, ContractLimits, Direction, MessageRule, Pairing, Side};
 
 /// Most units of one message: 50 ms at worst, on input that was made for it.
@@ -91,6 +92,7 @@ pub(super) fn cost(
         Part { name: "schema", units: schema, mend: schema_mend },
         part("rules", rules, "`len` or `maxItems` of the lists that the rules go through"),
         Part { name: "resource and pair", units: pair, mend: pair_mend },
+        part("state and quota", state_and_quota(message), "number of `remember`ed values"),
     ];
     Cost {
         side,
@@ -121,14 +123,22 @@ fn decoding(
     ((bytes / 4).saturating_add(nodes.saturating_mul(4)), format!("a smaller {mend}"))
 }
 
-/// The direction's text rule over all that came, and those of fields over what they may hold.
+/// The direction's text rule over all that came, and those of fields over what they may hold. One
+/// that asks of which script each character is goes through a text twice.
 fn text(direction: &Direction, message: &MessageRule, wire: &WireLimits) -> u64 {
     if matches!(direction.decode, DecodeRule::Bytes { .. }) {
         return 0;
     }
     let own = message.fields.iter().filter(|(.., rule)| rule.text.is_some());
-    let own = own.fold(0_u64, |sum, (.., rule)| sum.saturating_add(most_bytes(rule, wire)));
-    (wire.message as u64).saturating_add(own)
+    let own = own.fold(0_u64, |sum, (.., field)| {
+        let times = field.text.as_ref().map_or(1, passes);
+        sum.saturating_add(most_bytes(field, wire).saturating_mul(times))
+    });
+    (wire.message as u64).saturating_mul(passes(&direction.text)).saturating_add(own)
+}
+
+fn passes(rule: &TextRule) -> u64 {
+    1 + u64::from(rule.asks_for_scripts())
 }
 
 /// The grammars that are tried: the direction's, or those of all its messages if no tag tells them
@@ -187,6 +197,13 @@ fn pairing_and_resource(
     (pair + resources.saturating_mul(64), "a smaller `limits.resources`".to_owned())
 }
 
+/// One look-up for the state, one for the count, and one for each value that is kept.
+fn state_and_quota(message: &MessageRule) -> u64 {
+    let quota = message.request().is_some_and(|request| request.quota.is_some());
+    let looks = usize::from(message.state.is_some()) + usize::from(quota) + message.remember.len();
+    64 * looks as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -235,6 +252,33 @@ mod tests {
         assert_eq!((units("schema"), units("rules")), (0, 0));
         assert_eq!(ask.units(), ask.parts.iter().map(|part| part.units).sum::<u64>());
         assert_eq!(costs.get(1).map(|cost| cost.message.as_str()), Some("any"));
+    }
+
+    // TRAP-12
+    #[test]
+    fn scripts_states_and_quotas_are_counted() {
+        let units = |more: &str, direction: &str| {
+            let own = if direction == "own" { ", text = { scripts = [\"Latin\"] }" } else { "" };
+            let direction = direction.trim_start_matches("own");
+            let asks = text("[a-z]{1,8}", &format!("len = [1, 8]{own}"));
+            let client = format!("{direction}\n{asks}\n{more}");
+            let contract = load("message = 1600", &client).unwrap();
+            let costs = contract.costs();
+            let parts = costs.first().unwrap().parts.clone();
+            ["text", "state and quota"]
+                .map(|name| parts.iter().find(|part| part.name == name).map_or(0, |p| p.units))
+        };
+        assert_eq!(units("", ""), [1600, 0]);
+        assert_eq!(units("", "text = { scripts = [\"Latin\", \"Common\"] }"), [3200, 0]);
+        assert_eq!(units("", "text = { confusables = \"single-script\" }"), [3200, 0]);
+        let own = units("", "own");
+        assert_eq!(own, [1600 + 2 * 32, 0]);
+        let quota = "quota = { per = \"identity\", count = true, max = 3, window = \"1h\" }";
+        assert_eq!(units(quota, ""), [1600, 64]);
+        let all = format!(
+            "{quota}\nstate = {{ from = [\"new\"] }}\nremember = {{ a = \"n\", b = \"n\" }}"
+        );
+        assert_eq!(units(&all, ""), [1600, 256]);
     }
 
     // TRAP-12, K-95: nested quantifiers over large texts

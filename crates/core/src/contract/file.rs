@@ -26,6 +26,7 @@ use super::fingerprint::{Beside, Fingerprint};
 use super::{Contract, Pairing, Reuse, Side, accounts::Held};
 use crate::document::{Document, Placed, Table};
 use crate::finding::Finding;
+use direction::Draft;
 
 /// What reading a contract needs: the schema files beside it.
 pub(super) type ReadFile<'r> = &'r dyn Fn(&str) -> Result<String, String>;
@@ -93,6 +94,7 @@ fn contract(
         let text = "a rate counts the client's messages, and what it says is not inspected";
         top.error("K-14", top.key_span("limits"), text);
     }
+    uninspected(top, &client, &server);
     let (mut client, mut server) = (client, server);
     if let Some(codec) = codec {
         codec::add_profile(top, Side::Client, paired, codec, &states, &mut client);
@@ -163,6 +165,23 @@ fn mode(top: &Table<'_, '_>) -> bool {
             false
         }
     }
+}
+
+/// What passes uninspected is said whenever the contract is loaded (K-92).
+fn uninspected(top: &Table<'_, '_>, client: &Draft, server: &Draft) {
+    let raw = |draft: &Draft| draft.rule.frame.uninspected().is_some();
+    let (side, message, hint) = match (raw(client), raw(server)) {
+        (false, false) => return,
+        (true, false) => ("client", "what the client says is not inspected", None),
+        (false, true) => ("server", "what the server says is not inspected", None),
+        (true, true) => (
+            "client",
+            "nothing is inspected, whoever says it: the contract holds nobody to anything",
+            Some("`contract = \"raw\"` for the service says the same"),
+        ),
+    };
+    let finding = top.document().error("K-92", top.key_span(side), message).warning();
+    top.document().find(finding.hint_if(hint.map(str::to_owned)));
 }
 
 /// `name/version` (K-02).

@@ -170,6 +170,11 @@ impl TextRule {
         Self { confusables: Confusables::HighlyRestrictive, ..Self::strict() }
     }
 
+    /// Whether it asks of each character of which script it is.
+    pub(super) fn asks_for_scripts(&self) -> bool {
+        !self.scripts.is_empty() || self.confusables != Confusables::Any
+    }
+
     /// Judges every text and key of a tree.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use crate::contract::frame::{
     Switch,
 };
 use crate::contract::units;
-use crate::document::Table;
+use crate::document::{Placed, Table};
 use crate::finding::nearest;
 
 const NAMES: [&str; 11] = [
@@ -71,17 +71,27 @@ fn raw(table: &Table<'_, '_>) -> Option<FrameRule> {
         }
         return None;
     };
-    if !(10..=300).contains(&reason.value.chars().count()) {
-        table.error("K-14", reason.span, "the reason has 10 to 300 characters");
-        return None;
-    }
-    // It is shown at a terminal, in a table and in the record.
-    if reason.value.trim() != reason.value || reason.value.chars().any(char::is_control) {
-        let text = "the reason is one line, without control characters or space around it";
-        table.error("K-14", reason.span, text);
-        return None;
-    }
-    Some(FrameRule::Raw(reason.value.into()))
+    is_reason(table, "K-14", KEY, &reason).then(|| FrameRule::Raw(reason.value.into()))
+}
+
+/// Whether a sentence says why something is as it is: at a terminal, in a table and in the record,
+/// so it is one line.
+pub(super) fn is_reason(
+    table: &Table<'_, '_>,
+    check: &'static str,
+    key: &str,
+    text: &Placed<&str>,
+) -> bool {
+    let is_line = text.value.trim() == text.value && !text.value.chars().any(char::is_control);
+    let fault = if !(10..=300).contains(&text.value.chars().count()) {
+        format!("`{key}` says why, in 10 to 300 characters")
+    } else if !is_line {
+        format!("`{key}` is one line, without control characters or space around it")
+    } else {
+        return true;
+    };
+    table.error(check, text.span.clone(), fault);
+    false
 }
 
 fn lines(table: &Table<'_, '_>) -> Lines {

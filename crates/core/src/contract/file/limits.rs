@@ -7,6 +7,9 @@ use crate::document::{Placed, Table, integer};
 use std::time::Duration;
 use toml::de::DeValue;
 
+/// Messages above this are warned of (K-92).
+const LARGE: usize = 1 << 20;
+
 pub(super) fn limits(top: &Table<'_, '_>, mut limits: ContractLimits) -> ContractLimits {
     let Some(table) = top.table("limits") else { return limits };
     let size = |key, into: &mut usize, lo: u64, hi: u64| {
@@ -15,6 +18,11 @@ pub(super) fn limits(top: &Table<'_, '_>, mut limits: ContractLimits) -> Contrac
         }
     };
     size("message", &mut limits.wire.message, 1, 16 << 20);
+    if limits.wire.message > LARGE {
+        let text = "`message` is over 1 MiB, which each connection may hold of one message";
+        let finding = table.document().error("K-92", table.key_span("message"), text).warning();
+        table.document().find(finding.hint("a protocol that sends much sends it in parts"));
+    }
     limits.server_message = limits.wire.message;
     size("server_message", &mut limits.server_message, 1, 16 << 20);
     size("depth", &mut limits.wire.depth, 1, 64);

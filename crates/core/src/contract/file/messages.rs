@@ -3,7 +3,7 @@
 use super::actions::{Shown, View};
 use super::codec::Wrapping;
 use super::states::Names;
-use super::{ReadFile, actions, decoders, fields, secrets};
+use super::{ReadFile, actions, decoders, fields, frames, secrets};
 use crate::contract::codec::{Codec, Known};
 use crate::contract::decode::{DecodeRule, FieldType, Layout};
 use crate::contract::field::FieldRule;
@@ -57,16 +57,8 @@ impl Reader<'_> {
             Some(wrapping) => wrapping.schema(json),
             None => json,
         });
-        let hazard = table.text("hazard").map(|hazard| (hazard.value.to_owned(), hazard.span));
-        if let Some((text, span)) = &hazard
-            && !(10..=300).contains(&text.chars().count())
-        {
-            table.error(
-                "K-02",
-                span.clone(),
-                "`hazard` says in 10 to 300 characters why it is needed",
-            );
-        }
+        let hazard = table.text("hazard");
+        let hazard = hazard.filter(|text| frames::is_reason(table, "K-02", "hazard", text));
         let (shape, patterns) = (layout.as_ref(), grammar.as_ref());
         let tells = (&*matches, &*lacks);
         let described = self.described(table, shape, patterns, tells, &rules, schema.is_some());
@@ -102,7 +94,7 @@ impl Reader<'_> {
         table.finish();
         let fields =
             rules.into_iter().map(|(at, rule, _)| (at.clone(), at.to_string(), rule)).collect();
-        let hazard = hazard.map(|(text, _)| text);
+        let hazard = hazard.map(|text| text.value.to_owned());
         let (name, role) = (name?, role?);
         described.then_some(MessageRule {
             name,

@@ -311,7 +311,7 @@ fn what_is_not_inspected_has_a_reason_and_nothing_else() {
         ["          ", " a stream of scans", "a stream\\nof scans", "a stream \\u001b[8m of scans"]
     {
         let other = format!(", danger_uninspected = \"{other}\"");
-        refused(PRINTER, reason, &other, "error[K-14]: the reason is one line");
+        refused(PRINTER, reason, &other, "error[K-14]: `danger_uninspected` is one line");
     }
     let more = "[server]\ndecode = { kind = \"json\" }";
     refused(PRINTER, "[server]", more, "error[K-14]: nothing is known of what passes uninspected");
@@ -346,4 +346,17 @@ fn a_refusal_goes_on_only_where_the_exchange_holds() {
     );
     refused(TALK, "[reject]", "[reject]\nframe = { then = \"continue\" }", "error[K-70]");
     refused(TALK, "reply = \"no\", then = \"continue\"", "then = \"drop\"", "error[K-71]");
+}
+
+// K-92
+#[test]
+fn what_is_not_inspected_is_said_whenever_a_contract_is_loaded() {
+    let one = findings(PRINTER).join("\n");
+    assert!(one.contains("warning[K-92]: what the server says is not inspected"), "{one}");
+    let raw = "frame = { kind = \"raw\", danger_uninspected = \"nobody knows it yet\" }\n";
+    let both = findings(&format!("contract = \"r/1\"\n[client]\n{raw}[server]\n{raw}")).join("\n");
+    assert!(both.starts_with("t.toml:2:2: warning[K-92]: nothing is inspected"), "{both}");
+    assert!(both.contains("hint: `contract = \"raw\"`"), "{both}");
+    let large = findings(&TALK.replace("[limits]", "[limits]\nmessage = \"2MiB\"")).join("\n");
+    assert!(large.contains("warning[K-92]: `message` is over 1 MiB"), "{large}");
 }

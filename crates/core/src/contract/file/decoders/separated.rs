@@ -56,8 +56,26 @@ pub(super) fn pairs(table: &Table<'_, '_>) -> Option<DecodeRule> {
     if sep.contains(&*eq) || eq.contains(&*sep) {
         let message = "`sep` and `eq` cannot be told apart";
         table.error("K-12", table.key_span("eq"), message);
+    } else if let Some(both) = meet(&sep, &eq).or_else(|| meet(&eq, &sep)) {
+        let message = format!(
+            "`sep` and `eq` share `{both}` where they meet, so two parsers may disagree which one \
+             it belongs to"
+        );
+        let hint = "texts of which none begins as the other ends: `;` and `=`";
+        table.error_with_hint("K-12", table.key_span("eq"), message, hint);
     }
-    Some(DecodeRule::Pairs(Pairs { charset: charset?, sep, eq, ordered, names: names? }))
+    let names = names?;
+    if let Some(name) = names.iter().find(|name| name.contains(&*sep) || name.contains(&*eq)) {
+        let message = format!("the key `{name}` holds `sep` or `eq`, so it can never be read");
+        table.error("K-12", table.key_span("names"), message);
+    }
+    Some(DecodeRule::Pairs(Pairs { charset: charset?, sep, eq, ordered, names }))
+}
+
+/// With what the second begins as the first ends, if they can overlap.
+fn meet<'s>(first: &str, second: &'s str) -> Option<&'s str> {
+    let ends = second.char_indices().skip(1).filter_map(|(at, _)| second.get(..at));
+    ends.filter(|head| first.ends_with(head)).last()
 }
 
 /// What stands between two parts: 1 to 8 bytes that do not overlap themselves, no letter where one
@@ -143,6 +161,27 @@ mod tests {
                 findings(&format!("kind = \"delimited\", sep = \"{sep}\", quote = '\"', {names}"));
             assert!(!found.contains("K-12"), "{sep}: {found}");
         }
+    }
+
+    // K-12
+    #[test]
+    fn separators_that_overlap_each_other_are_refused() {
+        let of = |sep: &str, eq: &str| {
+            findings(&format!("kind = \"kv\", sep = \"{sep}\", eq = \"{eq}\", names = [\"a\"]"))
+        };
+        for (sep, eq, both) in
+            [("-;", "=-", "-"), (";=", "=:", "="), ("é;", ":é", "é"), ("abc", "bcd", "bc")]
+        {
+            let found = of(sep, eq);
+            let wanted = format!("[K-12]: `sep` and `eq` share `{both}` where they meet");
+            assert!(found.contains(&wanted) && found.contains("hint"), "{sep} {eq}: {found}");
+        }
+        assert!(of(";", ";=").contains("cannot be told apart"));
+        for (sep, eq) in [(";", "="), (";-", "=-"), (", ", ": ")] {
+            assert!(!of(sep, eq).contains("K-12"), "{sep} {eq}: {}", of(sep, eq));
+        }
+        let found = findings("kind = \"kv\", sep = \";\", eq = \"-\", names = [\"a\", \"b-c\"]");
+        assert!(found.contains("[K-12]: the key `b-c` holds"), "{found}");
     }
 
     #[test]
