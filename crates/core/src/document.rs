@@ -76,6 +76,12 @@ impl<'t> Document<'t> {
         self.findings.borrow().iter().any(Finding::is_error)
     }
 
+    /// How many errors were found.
+    #[must_use]
+    pub fn errors(&self) -> usize {
+        self.findings.borrow().iter().filter(|finding| finding.is_error()).count()
+    }
+
     /// Everything found, in the order of the file.
     #[must_use]
     pub fn into_findings(self) -> Vec<Finding> {

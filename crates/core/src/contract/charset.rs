@@ -46,6 +46,23 @@ impl Charset {
         self == Self::Cp949
     }
 
+    /// Whether a text may hold these bytes otherwise than as characters of their own: inside one, or
+    /// as the end of one and the beginning of the next.
+    pub(crate) fn may_split(self, bytes: &[u8]) -> bool {
+        match self {
+            Self::Ascii | Self::Latin1 => false,
+            // A character of UTF-8 is in no other; some bytes are in none.
+            Self::Utf8 => {
+                let used = |byte: &u8| !matches!(byte, 0xc0 | 0xc1 | 0xf5..=0xff);
+                std::str::from_utf8(bytes).is_err() && bytes.iter().all(used)
+            }
+            Self::EucKr => bytes.iter().any(|byte| (0x81..=0xfe).contains(byte)),
+            Self::Cp949 => {
+                bytes.iter().any(|byte| (0x81..=0xfe).contains(byte) || byte.is_ascii_alphabetic())
+            }
+        }
+    }
+
     /// The text of these bytes, without a copy where the charset allows.
     ///
     /// # Errors

@@ -28,6 +28,9 @@ use crate::document::{Document, Placed, Table};
 use crate::finding::Finding;
 use direction::Draft;
 
+/// Most findings of one run.
+const MOST: usize = 20;
+
 /// What reading a contract needs: the schema files beside it.
 pub(super) type ReadFile<'r> = &'r dyn Fn(&str) -> Result<String, String>;
 
@@ -48,7 +51,11 @@ pub(super) fn read(
     })?;
     let failed = document.has_errors();
     let mut findings = document.into_findings();
-    findings.truncate(20);
+    if findings.len() > MOST {
+        // What refuses the file is not lost behind warnings.
+        findings.sort_by_key(|finding| finding.severity);
+        findings.truncate(MOST);
+    }
     match contract {
         Some(contract) if !failed => Ok((contract, findings)),
         _ => Err(findings),
@@ -61,7 +68,7 @@ fn contract(
     fingerprint: &dyn Fn() -> Fingerprint,
 ) -> Option<Contract> {
     let name = name(top);
-    let title = top.text("title").map(|title| title.value.to_owned()).unwrap_or_default();
+    let title = title(top);
     let audit_bytes = audit_bytes(top);
     let shadow = mode(top);
     let codec = codec::codec(top);
@@ -101,6 +108,8 @@ fn contract(
         codec::add_profile(top, Side::Server, paired, codec, &states, &mut server);
         codec::complete(top, codec, &mut client, &mut server);
     }
+    exclusive::tell_apart(&mut client);
+    exclusive::tell_apart(&mut server);
     exclusive::check(top, &client, &server, &pairing, codec);
     actions::show_remembered(&mut client, &mut server);
     let states = states.check(top, &client, &server);
@@ -133,6 +142,16 @@ fn contract(
         tests,
         source: Vec::new(),
     })
+}
+
+/// At most 200 characters, for people (K-02).
+fn title(top: &Table<'_, '_>) -> String {
+    let Some(title) = top.text("title") else { return String::new() };
+    let count = title.value.chars().count();
+    if count > 200 {
+        top.error("K-02", title.span, format!("`title` has {count} characters; the most is 200"));
+    }
+    title.value.to_owned()
 }
 
 /// How much of a refused frame is on record: 0 to 64 bytes.

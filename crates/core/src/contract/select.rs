@@ -63,7 +63,7 @@ impl Direction {
                 (Some(_), Some(tag)) => {
                     message.matches.is_empty() || message.matches.iter().any(|m| tag.same_scalar(m))
                 }
-                (Some(at), None) => message.lacks.contains(at),
+                (Some(at), None) => message.matches.is_empty() && message.lacks.contains(at),
             };
             let agrees = message.wheres.iter().all(|(at, values)| {
                 let value = at.get(tree);

@@ -14,7 +14,7 @@ use crate::finding::Finding;
 use crate::identity::Identity;
 use crate::limits::Limits;
 use crate::now::Now;
-use crate::rejection::Class;
+use crate::rejection::{Class, Reason};
 use crate::session::{Outbox, Session, Warrant};
 use std::ops::Range;
 use std::sync::Arc;
@@ -139,6 +139,10 @@ pub(super) fn check(contract: &Arc<Contract>, file: &str, text: &str) -> Vec<Fin
     let mut shown = Shown::default();
     for vector in &contract.tests {
         let result = Runner { contract, vector }.run_noting(&mut shown);
+        if std::mem::take(&mut shown.ambiguous) {
+            let message = format!("what test `{}` says fits two messages", vector.name);
+            document.find(document.error("K-20", vector.span.clone(), message));
+        }
         if let Err(failure) = result {
             let message = format!("test `{}`: {failure}", vector.name);
             document.find(document.error("K-90", vector.span.clone(), message));
@@ -176,6 +180,8 @@ pub(super) fn check(contract: &Arc<Contract>, file: &str, text: &str) -> Vec<Fin
 struct Shown {
     cleared: Vec<(Side, String)>,
     refused: Vec<Side>,
+    /// Whether something fitted two messages.
+    ambiguous: bool,
 }
 
 /// What a session gave for some input.
@@ -437,6 +443,7 @@ fn told(event: &Event) -> String {
 
 fn note(shown: &mut Shown, verdicts: &[Event]) {
     for event in verdicts {
+        shown.ambiguous |= event.reason == Some(Reason::Ambiguous);
         let side = if event.direction == Some("server") { Side::Server } else { Side::Client };
         match verdict(event) {
             Expect::Forward => shown.cleared.extend(event.message.clone().map(|name| (side, name))),

@@ -4,6 +4,9 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+/// Whole numbers that a double holds exactly.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
 /// What a frame says, whatever its encoding.
 ///
 /// Texts and keys borrow from the frame where they stand in it as they are, so a decoded message
@@ -96,6 +99,20 @@ impl<'a> Value<'a> {
             (Self::Text(a), Value::Text(b)) => a == b,
             (Self::Bytes(a), Value::Bytes(b)) => a == b,
             _ => false,
+        }
+    }
+
+    /// Makes integers of the numbers that JSON wrote with a fraction or exponent though they have
+    /// none (`1.0`, `1e3`), in all of it: for places whose schema says that they are integers.
+    pub(crate) fn make_whole(&mut self) {
+        match self {
+            #[expect(clippy::cast_possible_truncation, reason = "whole and within 2^53")]
+            Self::Float(number) if number.fract() == 0.0 && number.abs() <= EXACT => {
+                *self = Self::Int(*number as i64);
+            }
+            Self::List(list) => list.iter_mut().for_each(Self::make_whole),
+            Self::Map(members) => members.iter_mut().for_each(|(_, value)| value.make_whole()),
+            _ => {}
         }
     }
 

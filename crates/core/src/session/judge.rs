@@ -10,6 +10,7 @@ use super::{Asked, Kept, Outbox, Session, Warrant};
 use crate::contract::codec::resp::subscriptions::Heard;
 use crate::contract::decode::DecodeRule;
 use crate::contract::field::{FieldRule, unknown_field};
+use crate::contract::quota::{Amount, Quota};
 use crate::contract::rule::{Look, Root, Scope};
 use crate::contract::secret::wipe;
 use crate::contract::select::Unselected;
@@ -164,6 +165,7 @@ fn check(rule: &MessageRule, tree: &mut Value<'_>, direction: &Direction) -> Res
     }
     if let Some(schema) = &rule.schema {
         schema.check(tree)?;
+        whole_numbers(rule, tree);
     } else if direction.decode.lists_its_fields() {
         closed(rule, tree, direction)?;
     }
@@ -184,6 +186,24 @@ fn check(rule: &MessageRule, tree: &mut Value<'_>, direction: &Direction) -> Res
         }
     }
     Ok(())
+}
+
+/// What is named by an integer, counted, shown or kept is one, however JSON wrote it.
+fn whole_numbers(rule: &MessageRule, tree: &mut Value<'_>) {
+    let asking = rule.asking();
+    let shown = asking.into_iter().flat_map(|asking| &asking.context).map(|(_, at)| at);
+    let named = asking.and_then(|asking| asking.resource.as_ref());
+    let named = named.into_iter().flat_map(|template| template.pointers()).map(|(at, _)| at);
+    let summed = match rule.request().and_then(|request| request.quota.as_ref()) {
+        Some(Quota { amount: Amount::Sum(at), .. }) => Some(at),
+        _ => None,
+    };
+    let kept = rule.remember.iter().map(|of| &of.at);
+    for at in shown.chain(named).chain(summed).chain(kept) {
+        if let Some(value) = at_mut(tree, at) {
+            value.make_whole();
+        }
+    }
 }
 
 /// A list whose length alone is bounded would hold anything.
@@ -529,7 +549,9 @@ impl Session {
                 let kept = asked.map(|waiting| &waiting.kept);
                 selected.validate(direction)?.holds(direction, self, kept)?
             }
-            Err(refusal) if unasked => {
+            Err(refusal) if refusal.violation.reason == Reason::Ambiguous => return Err(refusal),
+            // It is declared, but answers another request than the one that is open.
+            Err(refusal) if unasked || declared(direction, contract, frame) => {
                 let sentence = "the service said something that answers no open request";
                 let violation = Violation::new(Reason::Unasked, sentence);
                 return Err(Refusal { violation, ..refusal });
@@ -576,6 +598,12 @@ impl Session {
             Some(_) => Ok(()),
         }
     }
+}
+
+/// Whether a frame is a declared message of any request.
+fn declared(direction: &Direction, contract: &Contract, frame: Framed<'_>) -> bool {
+    let decoded = Decoded::read(direction, contract, frame);
+    decoded.is_ok_and(|decoded| decoded.select(direction, contract, |_| true).is_ok())
 }
 
 /// A message that fits none but as the answer to a question which nobody asked.

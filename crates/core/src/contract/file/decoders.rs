@@ -39,7 +39,8 @@ pub(super) fn decode(direction: &Table<'_, '_>) -> Option<(DecodeRule, Option<Pa
         Some("kv") => separated::pairs(&table).map(|rule| (rule, None)),
         Some(later @ ("cbor" | "msgpack" | "protobuf")) => {
             let span = kind.as_ref().map_or(0..0, |kind| kind.span.clone());
-            table.error("K-03", span, format!("decoder `{later}` is not in this build yet"));
+            let text = format!("decoder `{later}` needs contract level 3, this build has level 2");
+            table.error("K-03", span, text);
             return None;
         }
         Some(other) => {
@@ -115,6 +116,13 @@ pub(super) fn fit(top: &Table<'_, '_>, client: &Draft, server: &Draft, limits: &
             }
             _ => 0,
         };
+        let binary = matches!(draft.rule.decode, DecodeRule::Columns(_) | DecodeRule::Struct(_));
+        if draft.rule.frame == FrameRule::Eof && binary {
+            let message =
+                format!("what the {side} says has a size, and no frame that says where it ends");
+            let hint = "`length`, `fixed`, or another frame with an end of its own";
+            top.error_with_hint("K-10", at.clone(), message, hint);
+        }
         if let FrameRule::Fixed(fixed) = &draft.rule.frame
             && fixed.size() > limit
         {
@@ -135,12 +143,16 @@ pub(super) fn fit(top: &Table<'_, '_>, client: &Draft, server: &Draft, limits: &
                 format!("a frame of the {side} has {size} bytes, over the limit of {limit}");
             top.error("K-11", at.clone(), message);
         }
-        let hides = draft.rule.decode.charset().is_some_and(Charset::hides_letters);
         if let FrameRule::Delimiter(delimiter) = &draft.rule.frame
-            && hides
-            && delimiter.bytes().iter().any(u8::is_ascii_alphabetic)
+            && draft.rule.decode.charset().is_some_and(|of| of.may_split(delimiter.bytes()))
         {
-            top.error("K-12", at, "the delimiter holds a letter, which may be half of a character");
+            let message = "the delimiter holds bytes that may be part of a character";
+            top.error_with_hint(
+                "K-12",
+                at,
+                message,
+                "a control character, or punctuation of ASCII",
+            );
         }
     }
 }

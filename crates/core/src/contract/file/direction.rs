@@ -18,6 +18,8 @@ use std::ops::Range;
 pub(super) struct Draft {
     pub(super) rule: Direction,
     pub(super) spans: Vec<Range<usize>>,
+    /// Whether every message that is written could be read.
+    pub(super) whole: bool,
 }
 
 /// One direction; `None` if its frame or decoder could not be read.
@@ -119,12 +121,14 @@ pub(super) fn direction(
         }
     };
     table.finish();
+    let whole = drafts.iter().all(|(message, _)| message.is_some());
     let (messages, spans): (Vec<_>, Vec<_>) =
         drafts.into_iter().filter_map(|(message, span)| Some((message?, span))).unzip();
     let text = text.unwrap_or_else(TextRule::plain);
     Some(Draft {
         rule: Direction { frame: frame?, decode, grammar, canonical, tag, text, messages },
         spans,
+        whole,
     })
 }
 
@@ -152,7 +156,7 @@ fn uninspected(table: &Table<'_, '_>) -> Option<Draft> {
         text: TextRule::plain(),
         messages: Vec::new(),
     };
-    Some(Draft { rule, spans: Vec::new() })
+    Some(Draft { rule, spans: Vec::new(), whole: true })
 }
 
 /// A direction of which the contract says nothing, because its codec says it all.
@@ -168,7 +172,7 @@ fn undeclared(codec: &Codec, side: Side) -> Draft {
         text: TextRule::plain(),
         messages: Vec::new(),
     };
-    Draft { rule, spans: Vec::new() }
+    Draft { rule, spans: Vec::new(), whole: true }
 }
 
 /// Where the kind of a message stands: as a codec fixes it, or as written.

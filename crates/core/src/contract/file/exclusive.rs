@@ -2,12 +2,61 @@
 
 use super::direction::Draft;
 use crate::contract::codec::Codec;
+use crate::contract::decode::DecodeRule;
+use crate::contract::field::FieldRule;
 use crate::contract::state::Remember;
 use crate::contract::value::Pointer;
-use crate::contract::{Asking, MessageRule, Pairing, Role};
+use crate::contract::{Asking, Direction, MessageRule, Pairing, Role};
 use crate::document::Table;
 use crate::policy::schema::Attribute;
 use std::ops::Range;
+
+/// Most names that one connection remembers.
+const REMEMBERED: usize = 16;
+
+/// Marks the fields that tell apart what nothing else does: required ones whose integers, or whose
+/// values, have nothing in common. They are then judged when a message is chosen.
+pub(super) fn tell_apart(draft: &mut Draft) {
+    let Direction { messages, tag, decode, .. } = &mut draft.rule;
+    let mut told: Vec<(usize, Pointer)> = Vec::new();
+    for (at, a) in messages.iter().enumerate() {
+        for (other, b) in messages.iter().enumerate().skip(at + 1) {
+            if exclusive(a, b, tag.as_ref(), decode.integers_in_text()) {
+                continue;
+            }
+            // What a message has behind the head of all is not read before it is chosen.
+            let early = |at: &Pointer| {
+                !matches!(decode, DecodeRule::Struct(_)) || decode.field_type(None, at).is_some()
+            };
+            let may =
+                |at: &Pointer, a: &FieldRule, b: &FieldRule| early(at) && !a.secret && !b.secret;
+            if let Some(place) = told_at(a, b, decode.integers_in_text(), may) {
+                told.extend([(at, place.clone()), (other, place.clone())]);
+            }
+        }
+    }
+    for (of, place) in told {
+        let fields = messages.get_mut(of).into_iter().flat_map(|message| &mut message.fields);
+        fields.filter(|(at, ..)| *at == place).for_each(|(_, _, rule)| rule.tells = true);
+    }
+}
+
+/// The first place that both messages need, and at which no value is of both.
+fn told_at<'m>(
+    a: &'m MessageRule,
+    b: &MessageRule,
+    from_text: bool,
+    may: impl Fn(&Pointer, &FieldRule, &FieldRule) -> bool,
+) -> Option<&'m Pointer> {
+    let needed = a.fields.iter().filter(|(.., rule)| !rule.optional);
+    let mut apart = needed.filter(|(at, _, rule)| {
+        let of_other = b.fields.iter().find(|(other, ..)| other == at);
+        of_other.is_some_and(|(.., other)| {
+            !other.optional && may(at, rule, other) && rule.is_apart(other, from_text)
+        })
+    });
+    apart.next().map(|(at, ..)| at)
+}
 
 pub(super) fn check(
     top: &Table<'_, '_>,
@@ -17,21 +66,27 @@ pub(super) fn check(
     codec: Option<&Codec>,
 ) {
     for draft in [client, server] {
+        let from_text = draft.rule.decode.integers_in_text();
         pairs(draft, |a, b, span| {
             if a.name == b.name {
                 top.error("K-02", span, format!("two messages are called `{}`", a.name));
-            } else if !exclusive(a, b, draft.rule.tag.as_ref()) {
+            } else if !exclusive(a, b, draft.rule.tag.as_ref(), from_text) {
                 let message =
                     format!("messages `{}` and `{}` may both fit one message", a.name, b.name);
-                let hint =
-                    "give them different `match` or `where`, or one `has` what the other `lacks`";
+                let hint = "give them different `match` or `where`, integers of one field in ranges apart, or one `has` what the other `lacks`";
                 top.error_with_hint("K-20", span, message, hint);
             }
         });
     }
-    answers(top, client, server);
-    questions(top, client, server);
-    remembered(top, client, server);
+    // What could not be read would be missed elsewhere, where nothing is wrong.
+    if client.whole && server.whole {
+        answers(top, client, server);
+        questions(top, client, server);
+        remembered(top, client, server);
+    }
+    if *pairing == Pairing::None {
+        one_way(top, server);
+    }
     // A codec's own replies all have the key by which it pairs.
     if codec.is_none() {
         reply_keys(top, server, pairing);
@@ -51,7 +106,7 @@ fn pairs(draft: &Draft, mut each: impl FnMut(&MessageRule, &MessageRule, Range<u
 
 /// Whether no message can fit both. For grammars without a tag the vectors are the proof, and
 /// what fits two at run time is refused.
-fn exclusive(a: &MessageRule, b: &MessageRule, tag: Option<&Pointer>) -> bool {
+fn exclusive(a: &MessageRule, b: &MessageRule, tag: Option<&Pointer>, from_text: bool) -> bool {
     let disjoint = tag.is_some()
         && !a.matches.is_empty()
         && !b.matches.is_empty()
@@ -77,7 +132,24 @@ fn exclusive(a: &MessageRule, b: &MessageRule, tag: Option<&Pointer>) -> bool {
         })
     });
     let grammars = a.grammar.is_some() && b.grammar.is_some();
-    disjoint || wheres || shut(a, b) || shut(b, a) || answers || grammars
+    let told = || told_at(a, b, from_text, |_, a, b| a.tells && b.tells).is_some();
+    disjoint || wheres || shut(a, b) || shut(b, a) || answers || grammars || told()
+}
+
+/// K-21: where no reply belongs to a request, the service only pushes.
+fn one_way(top: &Table<'_, '_>, server: &Draft) {
+    for (message, span) in server.rule.messages.iter().zip(&server.spans) {
+        let key = match message.role {
+            Role::Reply(_) => "answers",
+            Role::Ask => "asks",
+            Role::Push(_) | Role::Request(_) => continue,
+        };
+        let text = format!(
+            "`{}` has `{key}`, and with `pair = {{ by = \"none\" }}` nothing does",
+            message.name
+        );
+        top.error_with_hint("K-21", span.clone(), text, "`pushes = true`, or another `pair`");
+    }
 }
 
 /// K-21: what is answered exists. K-22: what expects a reply gets one.
@@ -110,6 +182,15 @@ fn answers(top: &Table<'_, '_>, client: &Draft, server: &Draft) {
             Role::Reply(names) => names.contains(&message.name),
             _ => false,
         });
+        let by_name = |reply: &MessageRule| match &reply.role {
+            Role::Reply(names) => names.contains(&message.name) && !reply.name.contains("error"),
+            _ => false,
+        };
+        if expects && answered && !server.rule.messages.iter().any(by_name) {
+            let text = format!("only an error answers `{}`", message.name);
+            let finding = top.document().error("K-22", span.clone(), text).warning();
+            top.document().find(finding.hint("what is answered if all goes well?"));
+        }
         if expects && !answered {
             let text = format!("nothing answers `{}`", message.name);
             let hint = "a `[[server.message]]` with `answers`, or `expects = \"none\"`";
@@ -150,6 +231,15 @@ fn questions(top: &Table<'_, '_>, client: &Draft, server: &Draft) {
 fn remembered(top: &Table<'_, '_>, client: &Draft, server: &Draft) {
     let known =
         |name: &str| all(client, server).any(|(m, _)| m.remember.iter().any(|of| of.name == name));
+    let mut names: Vec<&str> =
+        all(client, server).flat_map(|(m, _)| &m.remember).map(|of| &*of.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    if names.len() > REMEMBERED {
+        let text = format!("{} names are remembered; the most is {REMEMBERED}", names.len());
+        let last = all(client, server).filter(|(message, _)| !message.remember.is_empty()).last();
+        top.error("K-02", last.map_or_else(|| top.span(), |(_, span)| span.clone()), text);
+    }
     for (message, span) in all(client, server) {
         let Some(template) = message.asking().and_then(|a| a.resource.as_ref()) else { continue };
         for name in template.session_names().filter(|name| !known(name)) {
@@ -180,10 +270,16 @@ fn reply_keys(top: &Table<'_, '_>, server: &Draft, pairing: &Pairing) {
             let text = format!("`{}` does not require the pair key `{key}`", message.name);
             top.error("K-23", span.clone(), text);
         }
-        if !reply && (in_schema || in_fields) {
+        // It is told from every reply by what it has beside the key.
+        let told = message.has.iter().any(|at| {
+            let others = server.rule.messages.iter().filter(|m| !matches!(m.role, Role::Push(_)));
+            others.into_iter().all(|other| other.lacks.contains(at))
+        });
+        if !reply && !told && (in_schema || in_fields) {
             let text =
                 format!("the push `{}` has the pair key `{key}`, as a reply would", message.name);
-            top.error("K-23", span.clone(), text);
+            let hint = "it may, if it `has` what every reply `lacks`";
+            top.error_with_hint("K-23", span.clone(), text, hint);
         }
     }
 }

@@ -205,6 +205,32 @@ pub(super) fn scalar(
     }
 }
 
+/// Makes bytes of the texts that rules of bytes compare with: `hex:` and digits, or their UTF-8.
+pub(super) fn as_bytes(
+    message: &Table<'_, '_>,
+    rules: &mut [(Pointer, FieldRule, Range<usize>)],
+    is_bytes: impl Fn(&Pointer) -> bool,
+) {
+    for (_, rule, _) in rules.iter_mut().filter(|(at, ..)| is_bytes(at)) {
+        bytes_of(message, "fields", rule.one_of.iter_mut().flatten().chain(&mut rule.constant));
+    }
+}
+
+/// The same for the values under one key of a message.
+pub(super) fn bytes_of<'v>(
+    message: &Table<'_, '_>,
+    key: &str,
+    values: impl IntoIterator<Item = &'v mut Value<'static>>,
+) {
+    for value in values {
+        let Value::Text(text) = value else { continue };
+        match crate::contract::units::bytes(text) {
+            Ok(bytes) => *value = Value::Bytes(bytes.into()),
+            Err(sentence) => message.error("K-02", message.key_span(key), sentence),
+        }
+    }
+}
+
 /// A pattern, with the place of what is wrong in it.
 pub(super) fn pattern(table: &Table<'_, '_>, text: &Placed<&str>, ascii: bool) -> Option<Pattern> {
     let pattern = Pattern::compile(text.value, ascii)

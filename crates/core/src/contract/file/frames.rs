@@ -141,6 +141,10 @@ fn delimiter(table: &Table<'_, '_>) -> Option<FrameRule> {
         }
         return None;
     };
+    if let Some(at_eof) = table.text("at_eof").filter(|at_eof| at_eof.value != "reject") {
+        let message = format!("`at_eof` is `{}`; a frame without its end is refused", at_eof.value);
+        table.error_with_hint("K-02", at_eof.span, message, "`at_eof = \"reject\"`");
+    }
     let made = units::bytes(text.value).and_then(|bytes| Delimiter::new(&bytes));
     made.map_err(|sentence| table.error("K-12", text.span, sentence)).ok().map(FrameRule::Delimiter)
 }

@@ -17,6 +17,30 @@ use crate::policy::schema::AttributeKind;
 use std::ops::Range;
 use toml::de::DeValue;
 
+/// The keys of a message that are read once it is known what it holds.
+const KEYS: [&str; 20] = [
+    "hazard",
+    "action",
+    "resource",
+    "context",
+    "setup",
+    "expects",
+    "quota",
+    "reply_timeout",
+    "reject",
+    "answers",
+    "last",
+    "pushes",
+    "asks",
+    "state",
+    "remember",
+    "rules",
+    "where",
+    "keys",
+    "secret",
+    "segments",
+];
+
 /// What every message of a direction is read with.
 pub(super) struct Reader<'r> {
     pub(super) side: &'static str,
@@ -33,8 +57,13 @@ pub(super) struct Reader<'r> {
 
 impl Reader<'_> {
     pub(super) fn message(&self, table: &Table<'_, '_>) -> Option<MessageRule> {
+        let faults = table.document().errors();
         let name = self.name(table);
-        let matches = fields::values(table, "match").unwrap_or_default();
+        let mut matches = fields::values(table, "match").unwrap_or_default();
+        let tag = self.tag.and_then(|tag| self.decode.field_type(None, tag));
+        if tag == Some(FieldType::Bytes) {
+            fields::bytes_of(table, "match", &mut matches);
+        }
         let mut has = fields::pointers(table, "has");
         let mut lacks = fields::pointers(table, "lacks");
         let side = if self.side == "client" { Side::Client } else { Side::Server };
@@ -47,6 +76,9 @@ impl Reader<'_> {
         if let Some(wrapping) = &wrapping {
             wrapping.place(table, &mut rules);
         }
+        fields::as_bytes(table, &mut rules, |at| {
+            self.decode.field_type(layout.as_ref(), at) == Some(FieldType::Bytes)
+        });
         let mut secrets = secrets::of_message(table, &mut rules);
         let segments = super::codec::segments(table, self.codec);
         let written = secrets.len();
@@ -57,6 +89,14 @@ impl Reader<'_> {
             Some(wrapping) => wrapping.schema(json),
             None => json,
         });
+        if table.document().errors() > faults {
+            // What the rest says of fields that could not be read would be no fault of its own.
+            for key in KEYS {
+                let _ = table.has(key);
+            }
+            table.finish();
+            return None;
+        }
         let hazard = table.text("hazard");
         let hazard = hazard.filter(|text| frames::is_reason(table, "K-02", "hazard", text));
         let (shape, patterns) = (layout.as_ref(), grammar.as_ref());
@@ -75,7 +115,12 @@ impl Reader<'_> {
             "client" => actions::request(table, &view),
             _ => role_of_reply(table, &view),
         };
-        let wheres = wheres(table);
+        let mut wheres = wheres(table);
+        for (at, values) in &mut wheres {
+            if self.decode.field_type(layout.as_ref(), at) == Some(FieldType::Bytes) {
+                fields::bytes_of(table, "where", values);
+            }
+        }
         let state = self.states.rule(table).or_else(|| self.usual_state(role.as_ref()?));
         let remember = remember(table, &view);
         for secret in secrets.iter().take(written).filter(|secret| view.shown(secret).is_none()) {
@@ -344,9 +389,6 @@ fn wheres(message: &Table<'_, '_>) -> Vec<(Pointer, Vec<Value<'static>>)> {
     wheres
 }
 
-/// Most names of one message.
-const REMEMBERED: usize = 16;
-
 /// `remember`: names, and the scalars that are kept under them.
 fn remember(message: &Table<'_, '_>, view: &View<'_>) -> Vec<Remember> {
     let Some(table) = message.table("remember") else { return Vec::new() };
@@ -369,6 +411,9 @@ fn remember(message: &Table<'_, '_>, view: &View<'_>) -> Vec<Remember> {
             None => ("K-30", format!("`{at}` is remembered, but the message does not have it")),
             Some(shown) if shown.secret => ("K-60", format!("`{at}` is secret, and is not kept")),
             Some(shown) if !shown.required => ("K-30", format!("`{at}` may be absent")),
+            Some(shown) if shown.unbounded => {
+                ("K-31", format!("`{at}` has no bounds, and policies read what is kept"))
+            }
             Some(shown) if !scalar(&shown.kind) => ("K-47", format!("`{at}` is no scalar")),
             Some(Shown { unbounded: true, .. }) => {
                 let text = format!("`{at}` has no bounds, and policies may read it");
@@ -382,10 +427,6 @@ fn remember(message: &Table<'_, '_>, view: &View<'_>) -> Vec<Remember> {
             }
         };
         table.error(check, placed.span, fault);
-    }
-    if all.len() > REMEMBERED {
-        let text = format!("{} values are remembered; the most is {REMEMBERED}", all.len());
-        table.error("K-02", table.span(), text);
     }
     all
 }

@@ -79,7 +79,10 @@ impl Names {
             let hint = "`state = { from = [\"*\"] }` for every state";
             top.error_with_hint("K-50", span.clone(), text, hint);
         }
-        machine.reachable(top);
+        // A message that could not be read may be the one that leads there.
+        if client.whole && server.whole {
+            machine.reachable(top);
+        }
         let speaks = |state| machine.legal(state).any(|(side, ..)| side == Side::Client);
         let client_speaks = (0..machine.names.len()).map(speaks).collect();
         States { names: machine.names, initial: 0, client_speaks }

@@ -241,7 +241,7 @@ fn many_replies_come_until_the_last() {
     );
     let mut early = ready();
     early.client(b"list\nget a\n").server(b"value 3\n");
-    assert_eq!((early.ended(), &early.peer[..]), (Some(Reason::Grammar), &b""[..]));
+    assert_eq!((early.ended(), &early.peer[..]), (Some(Reason::Unasked), &b""[..]));
 }
 
 // CON-17, CON-18: where the service asks too, nothing waits for a slot.
