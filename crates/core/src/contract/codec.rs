@@ -39,6 +39,9 @@ pub(crate) enum Codec {
     Hl7(Hl7),
 }
 
+/// Most bytes of a text by which a reply is paired, where the protocol does not say.
+pub(crate) const LONGEST_KEY: usize = 64;
+
 /// A field that every message of a kind has by the protocol: its name, and the type that a policy
 /// sees; `None` for one that no policy can see.
 pub(crate) type Known = (&'static str, Option<AttributeKind>);
@@ -224,6 +227,14 @@ impl Codec {
         }
     }
 
+    /// Most bytes of a text by which a reply is paired.
+    pub(crate) fn longest_key(&self) -> usize {
+        match self {
+            Self::Modbus(_) | Self::Resp(_) | Self::JsonRpc(_) => LONGEST_KEY,
+            Self::Hl7(_) => hl7::LONGEST_ID,
+        }
+    }
+
     /// Completes the server's messages: whatever request no declared message answers, and what the
     /// protocol may always reply.
     pub(crate) fn complete(&self, requests: &[&MessageRule], replies: &mut Vec<MessageRule>) {
@@ -347,8 +358,19 @@ pub(crate) fn answer_the_rest(requests: &[&MessageRule], replies: &mut Vec<Messa
     let open = requests.iter().filter(|m| m.request().is_some_and(|request| request.expects));
     let open: Vec<String> = open.map(|m| m.name.clone()).filter(|name| !answered(name)).collect();
     if !open.is_empty() {
-        replies.push(plain_reply("reply", open));
+        let name = free_name("reply", replies);
+        replies.push(plain_reply(&name, open));
     }
+}
+
+/// A name that no reply has yet.
+pub(crate) fn free_name(name: &str, replies: &[MessageRule]) -> String {
+    let taken = |name: &String| replies.iter().any(|reply| reply.name == *name);
+    let others = (2..).map(|number: u32| format!("{name}-{number}"));
+    std::iter::once(name.to_owned())
+        .chain(others)
+        .find(|name| !taken(name))
+        .unwrap_or_else(|| name.to_owned())
 }
 
 /// A reply that the codec's own checks judge, and nothing else.

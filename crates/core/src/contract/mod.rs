@@ -545,6 +545,11 @@ impl MessageRule {
 }
 
 impl Contract {
+    /// Most bytes of a text by which a reply is paired.
+    pub(crate) fn longest_key(&self) -> usize {
+        self.codec.as_ref().map_or(codec::LONGEST_KEY, codec::Codec::longest_key)
+    }
+
     /// The tree of one whole frame of a side, for a look at it outside a session.
     pub(crate) fn decoded<'a>(&self, side: Side, frame: &'a [u8]) -> Result<Value<'a>, String> {
         let direction = self.direction(side);

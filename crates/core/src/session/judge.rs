@@ -383,7 +383,7 @@ impl Session {
             Pairing::None => None,
             Pairing::Order => self.asked.front(),
             Pairing::Key(pointer) => {
-                let key = pointer.get(tree).and_then(Key::of)?;
+                let key = pointer.get(tree).and_then(|key| Key::of(key, contract.longest_key()))?;
                 self.asked.iter().find(|asked| asked.key.as_ref() == Some(&key))
             }
         }
@@ -401,7 +401,7 @@ impl Session {
             return Ok(None);
         }
         let value = pointer.get(tree);
-        let Some(key) = value.and_then(Key::of) else {
+        let Some(key) = value.and_then(|key| Key::of(key, contract.longest_key())) else {
             let sentence = format!("`{pointer}` cannot pair a reply with this request");
             return Err(Violation::at(Reason::PairKey, pointer.to_string(), sentence));
         };
@@ -511,7 +511,9 @@ impl Session {
         let direction = contract.direction(Side::Server);
         let mut decoded = Decoded::read(direction, contract, frame)?;
         let key = match &contract.pairing {
-            Pairing::Key(pointer) => pointer.get(&decoded.tree).and_then(Key::of),
+            Pairing::Key(pointer) => {
+                pointer.get(&decoded.tree).and_then(|key| Key::of(key, contract.longest_key()))
+            }
             Pairing::Order | Pairing::None => None,
         };
         let asked = match &contract.pairing {

@@ -37,7 +37,7 @@ pub(super) struct Waiting {
     pub(super) undue: bool,
 }
 
-/// A value by which a reply is paired: a scalar of at most 64 bytes.
+/// A value by which a reply is paired: a scalar, of at most 64 bytes unless the codec knows better.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Key {
     Int(i64),
@@ -47,12 +47,14 @@ pub(super) enum Key {
 }
 
 impl Key {
-    pub(super) fn of(value: &Value<'_>) -> Option<Self> {
+    pub(super) fn of(value: &Value<'_>, longest: usize) -> Option<Self> {
         match value {
             Value::Int(number) => Some(Self::Int(*number)),
             Value::Bool(flag) => Some(Self::Bool(*flag)),
-            Value::Text(text) if text.len() <= 64 => Some(Self::Text(text.as_ref().into())),
-            Value::Bytes(bytes) if bytes.len() <= 64 => Some(Self::Bytes(bytes.as_ref().into())),
+            Value::Text(text) if text.len() <= longest => Some(Self::Text(text.as_ref().into())),
+            Value::Bytes(bytes) if bytes.len() <= longest => {
+                Some(Self::Bytes(bytes.as_ref().into()))
+            }
             _ => None,
         }
     }

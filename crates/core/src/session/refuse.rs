@@ -182,7 +182,7 @@ impl Session {
         let key = match &contract.pairing {
             Pairing::Key(pointer) => {
                 let key = refusal.tree.as_ref().and_then(|tree| pointer.get(tree));
-                let Some(key) = key.and_then(Key::of) else {
+                let Some(key) = key.and_then(|key| Key::of(key, contract.longest_key())) else {
                     // It names no request, so nobody waits for it; a late one ends the connection.
                     return true;
                 };

@@ -265,7 +265,9 @@ impl Shadow {
         let direction = contract.direction(side);
         let (message, mut tree) = (refusal.message, refusal.tree.take());
         let key = match (&contract.pairing, &tree) {
-            (Pairing::Key(pointer), Some(tree)) => pointer.get(tree).and_then(Key::of),
+            (Pairing::Key(pointer), Some(tree)) => {
+                pointer.get(tree).and_then(|key| Key::of(key, contract.longest_key()))
+            }
             _ => None,
         };
         let rule = message.and_then(|at| direction.messages.get(at));

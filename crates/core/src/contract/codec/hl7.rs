@@ -27,6 +27,9 @@ use std::time::Duration;
 /// Largest message that a contract may allow, in bytes: a document in an OBX may be large.
 pub(super) const LARGEST: usize = 16 << 20;
 
+/// Most bytes of a control id (MSH-10).
+pub(super) const LONGEST_ID: usize = 199;
+
 /// The codec, with what a contract chooses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Hl7 {

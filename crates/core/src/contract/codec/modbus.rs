@@ -11,11 +11,11 @@ pub(crate) mod reply;
 #[cfg(test)]
 mod tests;
 
-use super::{Known, answer_the_rest, plain_reply};
+use super::{Known, free_name, plain_reply};
 use crate::contract::pattern::RuleError;
 use crate::contract::reject::{Form, Reject, Reply, Then};
 use crate::contract::value::{Pointer, Value};
-use crate::contract::{ContractLimits, MessageRule, Side};
+use crate::contract::{ContractLimits, MessageRule, Role, Side};
 use crate::policy::schema::AttributeKind;
 use crate::rejection::Class;
 use decode::Function;
@@ -126,18 +126,34 @@ impl Modbus {
         range::bounds(message, &functions.collect::<Vec<_>>())
     }
 
-    /// An exception may always be the answer, whatever a declared reply asks of its values.
+    /// A reply narrows the functions that it names; the others of its request have their own reply
+    /// still. An exception may always be the answer, whatever a declared reply asks of its values.
     pub(super) fn complete(self, requests: &[&MessageRule], replies: &mut Vec<MessageRule>) {
         let exception = Pointer::name("exception");
-        answer_the_rest(requests, replies);
+        let declared = replies.iter().any(|reply| reply.has.contains(&exception));
+        let expect = || requests.iter().filter(|m| m.request().is_some_and(|r| r.expects));
+        let mut unanswered = Vec::new();
+        for request in expect() {
+            let open = open(request, replies, &exception);
+            if open.len() == request.matches.len() {
+                unanswered.push(request.name.clone());
+            } else if !open.is_empty() {
+                let name = free_name(&format!("reply-{}", request.name), replies);
+                let plain = plain_reply(&name, vec![request.name.clone()]);
+                replies.push(MessageRule { matches: open, ..plain });
+            }
+        }
+        if !unanswered.is_empty() {
+            let name = free_name("reply", replies);
+            replies.push(plain_reply(&name, unanswered));
+        }
         for reply in replies.iter_mut().filter(|reply| !reply.has.contains(&exception)) {
             reply.lacks.push(exception.clone());
         }
-        let expect = requests.iter().filter(|m| m.request().is_some_and(|r| r.expects));
-        let names: Vec<String> = expect.map(|m| m.name.clone()).collect();
-        let declared = replies.iter().any(|reply| reply.has.contains(&exception));
+        let names: Vec<String> = expect().map(|m| m.name.clone()).collect();
         if !names.is_empty() && !declared {
-            replies.push(MessageRule { has: vec![exception], ..plain_reply("exception", names) });
+            let name = free_name("exception", replies);
+            replies.push(MessageRule { has: vec![exception], ..plain_reply(&name, names) });
         }
     }
 
@@ -163,6 +179,21 @@ impl Modbus {
         let [t0, t1, 0, 0, _, _, unit, function, ..] = frame else { return None };
         Some(vec![*t0, *t1, 0, 0, 0, 3, *unit, *function | 0x80, code])
     }
+}
+
+/// The functions of a request that no declared reply is about.
+fn open(
+    request: &MessageRule,
+    replies: &[MessageRule],
+    exception: &Pointer,
+) -> Vec<Value<'static>> {
+    let narrows = |reply: &&MessageRule, code: &Value<'_>| {
+        let answers = matches!(&reply.role, Role::Reply(names) if names.contains(&request.name));
+        let of = reply.matches.is_empty() || reply.matches.iter().any(|is| is.same_scalar(code));
+        answers && of && !reply.has.contains(exception)
+    };
+    let codes = request.matches.iter();
+    codes.filter(|code| !replies.iter().any(|reply| narrows(&reply, code))).cloned().collect()
 }
 
 /// A function code that can be declared.

@@ -59,11 +59,11 @@ impl Resp {
         self.args
     }
 
-    /// Two megabytes for either side, and pipelines of a thousand commands.
+    /// Two megabytes for either side, one for a string, and pipelines of a thousand commands.
     pub(super) fn limits(&self) -> ContractLimits {
         let mut limits = ContractLimits { server_message: 2 << 20, ..ContractLimits::default() };
         limits.wire.message = 2 << 20;
-        limits.wire.string = 2 << 20;
+        limits.wire.string = 1 << 20;
         limits.in_flight = 1024;
         limits
     }

@@ -4,8 +4,8 @@
 //! delimiters are fixed: with others two readers may split one message differently.
 
 use super::Hl7;
-use super::PAIR;
 use super::segments::is_name;
+use super::{LONGEST_ID, PAIR};
 use crate::audit::shown;
 use crate::contract::Side;
 use crate::contract::charset::Charset;
@@ -60,6 +60,9 @@ pub(super) const HEADER: [(&str, usize); 6] = [
 /// What MSH begins with: the delimiters.
 pub(super) const DELIMITERS: &str = "MSH|^~\\&";
 
+/// Segments around a batch of messages or a file of batches.
+pub(super) const BATCH: [&str; 4] = ["FHS", "BHS", "BTS", "FTS"];
+
 /// The verdicts of MSA-1.
 const VERDICTS: [&str; 6] = ["AA", "AE", "AR", "CA", "CE", "CR"];
 
@@ -90,6 +93,10 @@ impl Hl7Rule {
         let header = end.and_then(|end| payload.get(..end)).unwrap_or(payload);
         let header = Charset::Ascii.decode(header)?;
         let Cow::Borrowed(header) = header else { return Err(grammar("MSH is no ASCII")) };
+        if let Some(name) = header.get(..3).filter(|name| BATCH.contains(name)) {
+            let sentence = format!("`{name}` begins a batch, which is no message");
+            return Err(Violation::new(Reason::FieldUnknown, sentence));
+        }
         if !header.starts_with("MSH") {
             return Err(grammar("the message does not begin with MSH"));
         }
@@ -100,12 +107,17 @@ impl Hl7Rule {
         Ok(header)
     }
 
-    /// The charset that MSH-18 names. Where it names none the message is ASCII (HL7 section 2.14.9.18), which
-    /// reads alike in all of them.
+    /// The charset that MSH-18 names. Where it names none the message is ASCII (HL7 section
+    /// 2.14.9.18), which has to be among the contract's then.
     fn charset(&self, header: &str) -> Result<Charset, Violation> {
         let named = field(header, 18).unwrap_or_default();
         if named.is_empty() {
-            return Ok(Charset::Ascii);
+            let allowed = self.charsets.contains(&Charset::Ascii).then_some(Charset::Ascii);
+            return allowed.ok_or_else(|| {
+                let sentence =
+                    "MSH-18 is empty, which means ASCII, and the contract has no `ASCII`";
+                Violation::at(Reason::Charset, "/MSH/0/18", sentence)
+            });
         }
         let known = Hl7::CHARSETS.iter().find(|(name, _)| *name == named).map(|(_, of)| *of);
         known.filter(|charset| self.charsets.contains(charset)).ok_or_else(|| {
@@ -166,6 +178,15 @@ impl Hl7Rule {
             let sentence = "MSH-9 names no type of message and its trigger";
             return Err(Violation::at(Reason::TagMissing, "/event", sentence));
         }
+        // A receiver may choose its parser by the structure, so it is of the same type.
+        let structure = parts.next().unwrap_or(kind);
+        let other = !structure
+            .strip_prefix(kind)
+            .is_some_and(|rest| rest.is_empty() || rest.strip_prefix('_').is_some_and(is_name));
+        if other || parts.next().is_some() {
+            let sentence = "MSH-9 names a structure that is not of its type of message";
+            return Err(Violation::at(Reason::Constant, "/MSH/0/9", sentence));
+        }
         let id = of(10);
         check_id(id, "/control_id", "MSH-10")?;
         let event: Cow<'a, str> = match trigger {
@@ -225,7 +246,7 @@ pub(super) fn is_plain(byte: u8) -> bool {
 
 /// Whether a text can be a control id: 1 to 199 visible characters that delimit nothing.
 pub(super) fn is_id(text: &str) -> bool {
-    (1..=199).contains(&text.len()) && text.bytes().all(is_plain)
+    (1..=LONGEST_ID).contains(&text.len()) && text.bytes().all(is_plain)
 }
 
 fn check_id(id: &str, at: &str, what: &str) -> Result<(), Violation> {

@@ -35,7 +35,7 @@ impl Segments {
             if !is_name(name) {
                 return Err(format!("`{entry}` is no segment: `PID`, `PV1?`, `OBX*`, `NTE+`"));
             }
-            if matches!(name, "FHS" | "BHS" | "BTS" | "FTS") {
+            if super::decode::BATCH.contains(&name) {
                 return Err(format!("`{name}` belongs to a batch, which is no message"));
             }
             if listed.last().is_some_and(|last| *last.name == *name) {

@@ -13,7 +13,7 @@ const ADMIT: &str = include_str!("../../../../../../examples/hl7/admit.toml");
 
 const KOREAN: &str = r#"
 contract = "korean/1"
-codec    = { kind = "hl7", charsets = ["KS X 1001"], segment_end = "crlf" }
+codec    = { kind = "hl7", charsets = ["ASCII", "KS X 1001"], segment_end = "crlf" }
 
 [[client.message]]
 name     = "admit"
@@ -91,6 +91,10 @@ fn the_charset_is_the_one_that_the_header_names() {
     assert_eq!(say("KS X 1001", "홍".as_bytes()), Some(Reason::Charset));
     assert_eq!(say("UNICODE UTF-8", "홍".as_bytes()), Some(Reason::Charset), "not declared");
     assert_eq!(say("KS X 1001~ASCII", b"Hong"), Some(Reason::Charset), "one, not several");
+    let named = load(&KOREAN.replace("\"ASCII\", ", "")).unwrap();
+    let without = block(&[msh("").as_bytes(), b"PID|1||1||Hong"]);
+    let out = said(&named, &without, usize::MAX);
+    assert_eq!(reason(&out), Some(Reason::Charset), "the contract has no ASCII");
 }
 
 #[test]
@@ -138,19 +142,48 @@ fn what_the_header_says_must_be_usable() {
         ("MSH|^~\\&|A|B|C|D|||ADT^A01||P|2.5", Reason::FieldMissing),
         ("MSH|^~\\&|A|B|C|D|||ADT^A01|a b|P|2.5", Reason::Regex),
         (&*format!("MSH|^~\\&|A|B|C|D|||ADT^A01|{long}|P|2.5"), Reason::Regex),
-        // A key by which replies are paired has at most 64 bytes.
-        (&*format!("MSH|^~\\&|A|B|C|D|||ADT^A01|{}|P|2.5", &long[..65]), Reason::PairKey),
+        ("MSH|^~\\&|A|B|C|D|||ADT^A01^ORU_R01|1|P|2.5", Reason::Constant),
+        ("MSH|^~\\&|A|B|C|D|||ADT^A01^ADTA01|1|P|2.5", Reason::Constant),
+        ("MSH|^~\\&|A|B|C|D|||ADT^A01^|1|P|2.5", Reason::Constant),
+        ("MSH|^~\\&|A|B|C|D|||ADT^A01^ADT_A01^x|1|P|2.5", Reason::Constant),
+        ("MSH|^~\\&|A|B|C|D|||ADT^A01^ADT_A01~ORU^R01|1|P|2.5", Reason::Constant),
         ("MSH|^~\\&|A|B|C|D|||adt^A01|1|P|2.5", Reason::TagMissing),
         ("MSH|^~\\&|A|B|C|D|||ADT^A1|1|P|2.5", Reason::TagMissing),
         ("MSH|^~\\&|A|B|C|D", Reason::TagMissing),
         ("MSH|^~\\&#|A|B|C|D|||ADT^A01|1|P|2.7", Reason::Constant),
         ("MSH#^~\\&#A", Reason::Constant),
-        ("FHS|^~\\&|A", Reason::Grammar),
+        ("FHS|^~\\&|A", Reason::FieldUnknown),
+        ("BHS|^~\\&|A", Reason::FieldUnknown),
+        ("PID|1", Reason::Grammar),
         ("MSH|^~\\&|\u{d64d}", Reason::Charset),
     ] {
         let out = said(&contract, &block(&[header.as_bytes(), b"PID|1"]), usize::MAX);
         assert_eq!(reason(&out), Some(expected), "{header}");
         assert!(out.to_server.is_empty());
+    }
+}
+
+// CON-33: a control id of the standard's greatest length opens a request, and its answer finds it.
+#[test]
+fn a_long_control_id_pairs_as_any_other() {
+    let contract = load(KOREAN).unwrap();
+    let id = "x".repeat(199);
+    let request =
+        block(&[format!("MSH|^~\\&|A|B|C|D|||ADT^A01^ADT_A04|{id}|P|2.5").as_bytes(), b"PID|1"]);
+    let answer = |id: &str| {
+        block(&[b"MSH|^~\\&|C|D|A|B|||ACK^A01^ACK|9|P|2.5", format!("MSA|AA|{id}").as_bytes()])
+    };
+    for (repeated, passes) in [(id.as_str(), true), (&id[..198], false)] {
+        let now = start();
+        let (limits, warrant) = (Limits::default(), Warrant::Rehearsed(true));
+        let mut session =
+            Session::open(warrant, Arc::clone(&contract), &limits, now).recording_cleared();
+        let mut out = Outbox::default();
+        session.receive(Side::Client, &request, None, now, &mut out);
+        assert_eq!(out.to_server.as_slice(), request);
+        let answer = answer(repeated);
+        session.receive(Side::Server, &answer, None, now, &mut out);
+        assert_eq!(out.to_client.as_slice() == answer, passes, "{:?}", out.events);
     }
 }
 
@@ -203,12 +236,12 @@ fn segments_come_in_their_order_and_number() {
 fn what_the_codec_cannot_hold_is_refused_with_its_place() {
     for (was, is, says) in [
         (
-            "codec    = { kind = \"hl7\", charsets = [\"KS X 1001\"], segment_end = \"crlf\" }",
+            "codec    = { kind = \"hl7\", charsets = [\"ASCII\", \"KS X 1001\"], segment_end = \"crlf\" }",
             "codec = \"hl7\"",
             "does not say which charsets",
         ),
         ("\"KS X 1001\"", "\"KS X 1002\"", "is no charset of HL7's that is known here"),
-        ("[\"KS X 1001\"]", "[]", "`charsets` is empty"),
+        ("[\"ASCII\", \"KS X 1001\"]", "[]", "`charsets` is empty"),
         ("\"crlf\"", "\"crcr\"", "not `cr`, `lf` or `crlf`"),
         ("segment_end = \"crlf\"", "ack_app = \"a|b\"", "`ack_app` is at most 180"),
         ("segments = [\"MSH\", \"PID+\", \"NTE*\"]", "", "does not say which segments it has"),

@@ -58,7 +58,14 @@ pub(crate) fn check(kept: &Kept, reply: &Value<'_>) -> Result<(), Violation> {
     };
     let code = said("/fc").and_then(|code| u8::try_from(code).ok()).unwrap_or(0);
     match Function::of(code) {
-        Function::ReadBits => holds(count.div_ceil(8) * 8),
+        Function::ReadBits => {
+            holds(count.div_ceil(8) * 8)?;
+            let Some(Value::List(list)) = reply.member("values") else { return Ok(()) };
+            match list.iter().skip(count).all(|bit| *bit == Value::Int(0)) {
+                true => Ok(()),
+                false => Err(mismatch(format!("bits beyond the {count} asked for are set"))),
+            }
+        }
         Function::ReadRegisters | Function::ReadWrite => holds(count),
         Function::WriteBit | Function::WriteRegister => {
             same("/addr").and_then(|()| same("/values/0"))

@@ -431,6 +431,45 @@ fn a_declared_reply_narrows_and_an_exception_still_passes() {
     assert_eq!(said("0007 0000 0003 01 83 04"), None);
 }
 
+// CON-30: a declared reply is about the functions that it names, and closes no other one.
+#[test]
+fn a_declared_reply_leaves_the_other_functions_of_its_request_alone() {
+    let about = |messages: &str, code: u8, reply: &str| {
+        let mut run = Run::allowed(contract(&format!("{UNITS}\n{messages}")));
+        run.say(Side::Client, &adu(1, code, &hex("0000 0001")), usize::MAX);
+        run.say(Side::Server, &hex(reply), usize::MAX);
+        run.seen.reasons.first().copied()
+    };
+    let reading = "[[server.message]]\nname = \"reply\"\nanswers = [\"read\"]\nmatch = [3]\n\
+                   fields.values = { each_int = [0, 4000] }\n";
+    for (code, reply, wanted) in [
+        (3, "0007 0000 0005 01 03 02 0fa0", None),
+        (3, "0007 0000 0005 01 03 02 ffff", Some(Reason::Each)),
+        (4, "0007 0000 0005 01 04 02 ffff", None),
+        (1, "0007 0000 0004 01 01 01 01", None),
+        (2, "0007 0000 0003 01 82 02", None),
+        (1, "0007 0000 0004 01 02 01 01", Some(Reason::ReplyMismatch)),
+    ] {
+        assert_eq!(about(reading, code, reply), wanted, "{reply}");
+    }
+    let refused = "[[server.message]]\nname = \"refused\"\nanswers = [\"read\"]\n\
+                   has = [\"/exception\"]\n";
+    for (reply, wanted) in
+        [("0007 0000 0005 01 03 02 ffff", None), ("0007 0000 0003 01 83 02", None)]
+    {
+        assert_eq!(about(refused, 3, reply), wanted, "{reply}");
+    }
+}
+
+// CON-30: bits that nobody asked for carry nothing.
+#[test]
+fn the_bits_behind_the_last_coil_are_zero() {
+    let request = adu(1, 1, &hex("0000 0003"));
+    assert_eq!(answered(&request, &adu(1, 1, &hex("01 07"))), Ok(()));
+    assert_eq!(answered(&request, &adu(1, 1, &hex("01 0f"))), Err(Reason::ReplyMismatch));
+    assert_eq!(answered(&request, &adu(1, 1, &hex("01 80"))), Err(Reason::ReplyMismatch));
+}
+
 #[test]
 fn a_transaction_is_not_used_twice_at_once() {
     let mut run = Run::allowed(contract(UNITS));
