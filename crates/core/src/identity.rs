@@ -134,6 +134,13 @@ impl Identity {
         self.path().is_some_and(|path| path.split('/').next() == Some(FOREIGN))
     }
 
+    /// The foreign authority that vouches for it, as it is called here.
+    #[must_use]
+    pub fn foreign(&self) -> Option<&str> {
+        let mut path = self.path()?.split('/');
+        path.next().filter(|first| *first == FOREIGN).and_then(|_| path.next())
+    }
+
     /// The last segment: what people call it.
     #[must_use]
     pub fn last(&self) -> &str {
@@ -230,7 +237,17 @@ pub struct Peer {
     certificate: CertificateFacts,
     issued_under: Vec<IssuedUnder>,
     extensions: Vec<Extension>,
+    claims: Claims,
     supposed_role: Option<String>,
+}
+
+/// What else a certificate says that may be read as a role.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Claims {
+    /// Organizational units of its subject, in their order; `None` is one whose value is no text.
+    pub units: Vec<Option<String>>,
+    /// The word of the profile that its extended key usages are those of.
+    pub profile: Option<&'static str>,
 }
 
 /// An extension of a certificate that verification does not read, such as one that names a role.
@@ -275,7 +292,8 @@ impl Peer {
     #[must_use]
     pub fn authenticated(identity: Identity, certificate: CertificateFacts) -> Self {
         let (issued_under, extensions) = (Vec::new(), Vec::new());
-        Self { identity, certificate, issued_under, extensions, supposed_role: None }
+        let claims = Claims::default();
+        Self { identity, certificate, issued_under, extensions, claims, supposed_role: None }
     }
 
     /// With the issuing certificates of the verified path, the root not among them: the one that
@@ -289,6 +307,12 @@ impl Peer {
     #[must_use]
     pub fn with_extensions(self, extensions: Vec<Extension>) -> Self {
         Self { extensions, ..self }
+    }
+
+    /// With the units and the profile that its certificate says.
+    #[must_use]
+    pub fn with_claims(self, claims: Claims) -> Self {
+        Self { claims, ..self }
     }
 
     /// With a role that an operator supposes for it; it counts instead of what a certificate says.
@@ -307,6 +331,12 @@ impl Peer {
     #[must_use]
     pub fn extensions(&self) -> &[Extension] {
         &self.extensions
+    }
+
+    /// The units and the profile that its certificate says.
+    #[must_use]
+    pub fn claims(&self) -> &Claims {
+        &self.claims
     }
 
     /// The role that an operator supposes for it.

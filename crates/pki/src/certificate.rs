@@ -9,9 +9,10 @@ use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::oid_registry;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey;
-use x509_parser::x509::SubjectPublicKeyInfo;
+use x509_parser::x509::{SubjectPublicKeyInfo, X509Name};
 
 use crate::key::hex;
+use crate::profile::Profile;
 
 /// Most bytes kept of an extension that nobody here understands.
 const OTHER_BYTES: usize = 128;
@@ -27,6 +28,8 @@ pub struct Certificate {
     pub subject: Vec<u8>,
     /// Whether the subject has no name.
     pub subject_is_empty: bool,
+    /// Organizational units of the subject, in their order; `None` is one whose value is no text.
+    pub units: Vec<Option<String>>,
     /// First second of validity, Unix seconds.
     pub not_before: i64,
     /// Last second of validity, Unix seconds.
@@ -120,6 +123,24 @@ pub enum KeyKind {
     Other,
 }
 
+fn units(subject: &X509Name<'_>) -> Vec<Option<String>> {
+    subject.iter_organizational_unit().map(|unit| unit.as_str().ok().map(str::to_owned)).collect()
+}
+
+impl Purposes {
+    /// The word of the profile whose usages these are.
+    #[must_use]
+    pub fn profile(self) -> Option<&'static str> {
+        let profile = match (self.server, self.client, self.any) {
+            (true, false, false) => Profile::Service,
+            (false, true, false) => Profile::Client,
+            (true, true, false) => Profile::Peer,
+            (false, false, _) | (_, _, true) => return None,
+        };
+        Some(profile.as_str())
+    }
+}
+
 impl Certificate {
     /// Reads one certificate in DER.
     ///
@@ -137,6 +158,7 @@ impl Certificate {
             issuer: certificate.issuer().to_string(),
             subject: certificate.subject().as_raw().to_vec(),
             subject_is_empty: certificate.subject().iter_rdn().next().is_none(),
+            units: units(certificate.subject()),
             not_before: certificate.validity().not_before.timestamp(),
             not_after: certificate.validity().not_after.timestamp(),
             is_self_issued: certificate.subject().as_raw() == certificate.issuer().as_raw(),

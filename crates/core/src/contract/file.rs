@@ -282,20 +282,6 @@ fn paired(table: &Table<'_, '_>, by: &str, key: Option<Placed<&str>>) -> Pairing
     }
 }
 
-/// Refuses keys that a build of this level does not have, by their names (K-03).
-pub(super) fn refuse_later(table: &Table<'_, '_>, keys: &[(&'static str, u8)]) {
-    for (key, level) in keys {
-        if table.has(key) {
-            let message = if *level == 1 {
-                format!("key `{key}` is not in this build yet")
-            } else {
-                format!("key `{key}` needs contract level {level}, this build has level 1")
-            };
-            table.error("K-03", table.key_span(key), message);
-        }
-    }
-}
-
 /// Adds a rule's error at a place.
 pub(super) fn rule_error(
     table: &Table<'_, '_>,

@@ -4,7 +4,7 @@
 //! role counts as none, and the sentence says why; nothing is guessed, trimmed or folded.
 
 use crate::audit::shown;
-use crate::identity::Peer;
+use crate::identity::{Identity, Peer};
 
 /// Longest role, in characters.
 const LONGEST: usize = 64;
@@ -18,6 +18,9 @@ pub struct RoleRule {
     pub(crate) refuse: bool,
     /// The roles that there are; any other counts as none. Default: any.
     pub(crate) allow: Option<Vec<String>>,
+    /// Who may vouch for a role: trust domains, and foreign authorities by their names here.
+    /// Default: whoever issues our own identities, and no foreign one.
+    pub(crate) issuers: Option<Vec<String>>,
 }
 
 /// Where a role stands.
@@ -37,6 +40,10 @@ pub(crate) enum RoleSource {
         /// The segments behind it.
         behind: Vec<String>,
     },
+    /// The one organizational unit of the certificate's subject.
+    Unit,
+    /// The profile by which the certificate was issued.
+    Profile,
 }
 
 /// The string types of X.680 that may hold a role.
@@ -80,11 +87,7 @@ impl RoleRule {
     pub fn of(&self, peer: &Peer) -> Result<String, String> {
         let role = match peer.supposed_role() {
             Some(role) => Ok(role.to_owned()),
-            // A foreign authority vouches for names below its own, and for no rights.
-            None if peer.identity().is_foreign() => {
-                Err("a foreign authority vouches for none".to_owned())
-            }
-            None => self.source.read(peer),
+            None => self.vouched(peer.identity()).and_then(|()| self.source.read(peer)),
         };
         role.and_then(|role| self.acceptable(role)).map_err(|why| format!("it has no role: {why}"))
     }
@@ -93,6 +96,19 @@ impl RoleRule {
     #[must_use]
     pub fn refuses(&self) -> bool {
         self.refuse
+    }
+
+    /// A foreign authority vouches for names below its own, and for no rights unless it is listed.
+    fn vouched(&self, identity: &Identity) -> Result<(), String> {
+        let lists =
+            |name: &str| self.issuers.as_ref().is_some_and(|all| all.iter().any(|n| n == name));
+        match (identity.foreign(), identity.trust_domain()) {
+            (Some(authority), _) if lists(authority) => Ok(()),
+            (Some(_), _) => Err("a foreign authority vouches for none".to_owned()),
+            (None, _) if self.issuers.is_none() => Ok(()),
+            (None, Some(domain)) if lists(domain) => Ok(()),
+            (None, _) => Err("whoever issued its certificate may vouch for none".to_owned()),
+        }
     }
 
     fn acceptable(&self, role: String) -> Result<String, String> {
@@ -137,6 +153,17 @@ impl RoleSource {
                 role.map(|role| (*role).to_owned())
                     .ok_or_else(|| "its identity's path names none".to_owned())
             }
+            Self::Unit => match peer.claims().units.as_slice() {
+                [] => Err("its subject has no organizational unit".to_owned()),
+                [Some(unit)] => Ok(unit.clone()),
+                [None] => Err("its organizational unit is no text".to_owned()),
+                [_, _, ..] => Err("its subject has more than one organizational unit".to_owned()),
+            },
+            Self::Profile => peer
+                .claims()
+                .profile
+                .map(str::to_owned)
+                .ok_or_else(|| "its key usages are those of no profile".to_owned()),
         }
     }
 }

@@ -142,6 +142,38 @@ proptest::proptest! {
     }
 }
 
+// CON-21: what a role may be read from, as a certificate of any issuer says it.
+#[test]
+fn a_certificate_says_its_units_and_its_profile() {
+    use rcgen::{DnType, DnValue, ExtendedKeyUsagePurpose as Usage};
+    let read = |units: &[DnValue], usages: &[Usage]| {
+        let mut params = CertificateParams::default();
+        // A name holds one value of each type, and this is one type in two spellings.
+        let types = [DnType::OrganizationalUnitName, DnType::CustomDnType(vec![2, 5, 4, 11])];
+        for (of, unit) in types.into_iter().zip(units) {
+            params.distinguished_name.push(of, unit.clone());
+        }
+        params.extended_key_usages = usages.to_vec();
+        let made = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let read = Certificate::read(made.der()).unwrap();
+        (read.units, read.purposes.and_then(crate::certificate::Purposes::profile))
+    };
+    let operator = DnValue::Utf8String("Operator".to_owned());
+    let bmp = DnValue::BmpString(rcgen::string::BmpString::try_from("Operator").unwrap());
+    let said = || Some("Operator".to_owned());
+    assert_eq!(read(&[], &[]), (vec![], None));
+    assert_eq!(
+        read(std::slice::from_ref(&operator), &[Usage::ClientAuth]),
+        (vec![said()], Some("client"))
+    );
+    assert_eq!(
+        read(&[operator.clone(), operator], &[Usage::ServerAuth]),
+        (vec![said(), said()], Some("service"))
+    );
+    assert_eq!(read(&[bmp], &[Usage::ServerAuth, Usage::ClientAuth]), (vec![None], Some("peer")));
+    assert_eq!(read(&[], &[Usage::ClientAuth, Usage::Any]).1, None);
+}
+
 /// What a refusal of a request says.
 fn refusal(request: &[u8]) -> String {
     RequestedKey::read(request).err().unwrap().to_string()

@@ -22,9 +22,9 @@ use crate::tls::trust::{Rule, State};
 use rustls::DistinguishedName;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use segwan_core::audit::shown;
-use segwan_core::identity::{CertificateFacts, Extension, Peer, TrustDomain};
+use segwan_core::identity::{CertificateFacts, Claims, Extension, Peer, TrustDomain};
 use segwan_core::rejection::Reason;
-use segwan_pki::certificate::{Certificate, Name};
+use segwan_pki::certificate::{Certificate, Name, Purposes};
 use std::sync::Arc;
 
 /// Most certificates that a peer may show (V9).
@@ -197,7 +197,10 @@ impl Verifier {
             .map(|other| Extension { oid: other.oid.clone(), value: other.value.clone() })
             .collect();
         let peer = Peer::authenticated(self.identify(leaf)?, certificate);
-        Ok(peer.with_issued_under(path.issued_under).with_extensions(extensions))
+        let profile = leaf.purposes.and_then(Purposes::profile);
+        let claims = Claims { units: leaf.units.clone(), profile };
+        let peer = peer.with_issued_under(path.issued_under).with_extensions(extensions);
+        Ok(peer.with_claims(claims))
     }
 }
 
