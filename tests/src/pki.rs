@@ -10,6 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use segwan::{Credentials, Trust};
 use segwan_pki::certificate::Certificate;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The trust domain of all tests.
 pub const DOMAIN: &str = "shop.test";
@@ -166,6 +167,13 @@ pub fn dns(text: &str) -> SanType {
 pub fn expired(params: &mut CertificateParams) {
     params.not_before = date_time_ymd(2020, 1, 1);
     params.not_after = date_time_ymd(2021, 1, 1);
+}
+
+/// A life that is over in so many seconds, or up to one more.
+pub fn ending_in(seconds: u64) -> impl FnOnce(&mut CertificateParams) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
+    let last = Duration::from_secs(now.as_secs() + seconds);
+    move |params| params.not_after = date_time_ymd(1970, 1, 1) + last
 }
 
 /// A life that has not begun.

@@ -18,6 +18,7 @@ use segwan_gateway::record::Recorder;
 use segwan_pki::certificate::Certificate;
 use segwan_pki::key::sha256;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -65,6 +66,8 @@ pub struct Plan {
     pki: Arc<Pki>,
     contract: Option<String>,
     beside: Option<String>,
+    /// Where the contracts' schemas are.
+    schemas: Option<PathBuf>,
     limits: Limits,
     tls: TlsFloor,
     threads: usize,
@@ -85,6 +88,7 @@ impl Plan {
             pki: Arc::new(Pki::new()),
             contract: None,
             beside: None,
+            schemas: None,
             limits: Limits::default(),
             tls: TlsFloor::V13,
             threads: 2,
@@ -119,6 +123,13 @@ impl Plan {
     #[must_use]
     pub fn trying(mut self, contract: &str) -> Self {
         self.beside = Some(contract.to_owned());
+        self
+    }
+
+    /// With contracts that name schemas of this folder.
+    #[must_use]
+    pub fn schemas_in(mut self, folder: &Path) -> Self {
+        self.schemas = Some(folder.to_owned());
         self
     }
 
@@ -163,7 +174,7 @@ impl Plan {
     pub fn before(self, upstream: SocketAddr) -> World {
         let inspection = self.inspection();
         let beside = self.beside.as_deref().map(|text| {
-            let contract = loaded(text);
+            let contract = self.loaded(text);
             let policy = Arc::new(policy(Some(&contract)));
             Tried { contract, policy }
         });
@@ -213,7 +224,18 @@ impl Plan {
     }
 
     fn inspection(&self) -> Inspection {
-        self.contract.as_deref().map_or(Inspection::Raw, |text| Inspection::by(loaded(text)))
+        self.contract.as_deref().map_or(Inspection::Raw, |text| Inspection::by(self.loaded(text)))
+    }
+
+    fn loaded(&self, text: &str) -> Arc<Contract> {
+        let read = |name: &str| match &self.schemas {
+            Some(folder) => {
+                std::fs::read_to_string(folder.join(name)).map_err(|error| error.to_string())
+            }
+            None => Err("there is no other file".to_owned()),
+        };
+        let loaded = Contract::load("contract.toml", text, &read);
+        loaded.map_err(|findings| segwan::report(&findings)).expect("a contract").0
     }
 
     fn start(
@@ -283,7 +305,8 @@ pub fn loaded(text: &str) -> Arc<Contract> {
 }
 
 fn policy(contract: Option<&Contract>) -> Policy {
-    let text = if contract.is_some() { format!("{POLICY}{APP}") } else { POLICY.to_owned() };
+    let adds = contract.is_some_and(|it| it.actions().iter().any(|action| action.name == "add"));
+    let text = if adds { format!("{POLICY}{APP}") } else { POLICY.to_owned() };
     policy_of(contract, text)
 }
 

@@ -20,7 +20,7 @@ use segwan_tests::installation::{Installation, listens, now_ms};
 use segwan_tests::peer::{End, Peer};
 use segwan_tests::pki::Leaf;
 use segwan_tests::service::Service;
-use segwan_tests::world::{Plan, loopback};
+use segwan_tests::world::{ADD_TEN, Plan, loopback};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -58,7 +58,7 @@ fn a_revoked_client_is_cut_and_nobody_else() {
     assert_eq!(world.sweep().closed, 0);
 }
 
-// PKI-41, ADV-12
+// PKI-41, ADV-12, TRAP-10
 #[test]
 fn whoever_is_revoked_after_it_began_to_speak_is_not_heard_any_more() {
     let service = Service::numbers();
@@ -73,6 +73,30 @@ fn whoever_is_revoked_after_it_began_to_speak_is_not_heard_any_more() {
     peer.hear_all();
     assert_eq!(service.heard(), b"5\n");
     assert_eq!(world.ended(1)[0].totals.unwrap().messages_to_server, 1);
+}
+
+// TRAP-10: the certificate ends between the first and the last byte of a frame, and while a whole
+// one waits for its turn.
+#[test]
+fn of_whose_certificate_ends_meanwhile_nothing_is_heard_any_more() {
+    let waits = ADD_TEN.replace("\"5s\"", "\"30s\"").replace("\"2s\"", "\"30s\"");
+    let begin = |service: &Service, said: &[u8]| {
+        let plan = Plan::under(&waits);
+        let app = plan.pki().leaf("app", segwan_tests::pki::ending_in(3));
+        let world = plan.before(service.address);
+        let mut peer = Peer::connect(world.address, Some(&app));
+        peer.say(said);
+        (world, peer)
+    };
+    let (numbers, silent) = (Service::numbers(), Service::silent());
+    let (eight, nine) = (b"1\n2\n3\n4\n5\n6\n7\n8\n", b"1\n2\n3\n4\n5\n6\n7\n8\n9\n");
+    let both = [begin(&numbers, b"61"), begin(&silent, nine)];
+    eventually("the ninth waits", || (silent.heard() == eight).then_some(()));
+    for (world, mut peer) in both {
+        assert_eq!(world.ending().0, Some(Reason::CertificateExpired));
+        peer.say(b"2\n7\n").hear_all();
+    }
+    assert_eq!((numbers.heard(), silent.heard()), (vec![], eight.to_vec()));
 }
 
 // PKI-41, ADV-12: the fault points before the verifier and behind it. The sweep finds nothing,

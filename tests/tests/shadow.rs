@@ -2,11 +2,14 @@
 
 use proptest::prelude::*;
 use segwan_core::audit::{Event, EventKind};
+use segwan_core::contract::test::exchanges;
+use segwan_core::contract::{Contract, Side};
 use segwan_core::rejection::{Class, Reason};
 use segwan_tests::eventually;
 use segwan_tests::naughty;
 use segwan_tests::service::Service;
 use segwan_tests::world::{ADD_TEN, Plan, World};
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 fn tried() -> Plan {
@@ -178,6 +181,51 @@ fn hundreds_of_naughty_lines_pass_as_through_a_plain_relay() {
     let told = would_reject(&world);
     assert!(!told.is_empty());
     assert_eq!(world.ended(1)[0].reason, Some(Reason::Closed));
+}
+
+/// Each example's contract: its folder, its text, and what its tests say of the client.
+fn examples() -> Vec<(PathBuf, String, Vec<Vec<u8>>)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let folders = std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path());
+    let mut examples = Vec::new();
+    for folder in folders.filter(|path| path.is_dir()) {
+        for file in std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
+            let toml = file.extension().is_some_and(|of| of == "toml");
+            let text = if toml { std::fs::read_to_string(&file).unwrap() } else { continue };
+            let read = |name: &str| {
+                std::fs::read_to_string(folder.join(name)).map_err(|error| error.to_string())
+            };
+            let Ok((contract, _)) = Contract::load("e.toml", &text, &read) else { continue };
+            let said = exchanges(&contract).into_iter().flatten();
+            let client = said.filter(|(side, _)| *side == Side::Client).map(|(_, bytes)| bytes);
+            examples.push((folder.clone(), text, client.collect()));
+        }
+    }
+    examples
+}
+
+// CON-28, TRAP-24: each example's contract, tried: all that its tests say, good and bad, whole and
+// in pieces, passes as through a plain relay.
+#[test]
+fn what_the_tests_of_each_example_say_passes_as_through_a_plain_relay() {
+    let examples = examples();
+    assert!(examples.len() >= 9, "{}", examples.len());
+    let service = Service::echo();
+    for (folder, contract, said) in examples {
+        let world = Plan::raw().schemas_in(&folder).trying(&contract).before(service.address);
+        let whole: Vec<&[u8]> = said.iter().map(Vec::as_slice).collect();
+        let joined = said.concat();
+        let small: Vec<&[u8]> = joined.chunks(joined.len().div_ceil(50)).collect();
+        for pieces in [whole, small] {
+            let (plain, close_notify, _) = heard(&world, &pieces);
+            assert!(plain == joined && close_notify, "{}", folder.display());
+        }
+        let ended: Vec<_> = world.ended(2).into_iter().map(|event| event.reason).collect();
+        assert_eq!(ended, [Some(Reason::Closed), Some(Reason::Closed)], "{}", folder.display());
+        let told = eventually("a verdict", || Some(would_reject(&world)).filter(|t| !t.is_empty()));
+        assert!(told.iter().all(|event| event.contract.is_some()));
+        assert!(world.rejections().is_empty());
+    }
 }
 
 proptest! {

@@ -186,3 +186,35 @@ fn the_contracts_of_the_repository_are_found_and_say_something() {
         assert!(passed > 0 && refused > 0, "{}: {passed} {refused}", known.file);
     }
 }
+
+/// What programs of other protocols say first.
+const OTHERS: [(&str, &[u8]); 5] = [
+    ("SSH", b"SSH-2.0-OpenSSH_9.6\r\n\x00\x00\x05\x3c\x08\x14"),
+    ("HTTP", b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\n\r\n"),
+    ("HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"),
+    (
+        "TLS",
+        b"\x16\x03\x01\x00\x2f\x01\x00\x00\x2b\x03\x03\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\
+          \x0b\x0c\x0d\x0e\x0f\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f\x00\x00\x02\
+          \x13\x01\x01\x00\x00\x00",
+    ),
+    ("SMTP", b"EHLO localhost\r\nMAIL FROM:<a@b>\r\n"),
+];
+
+// TRAP-07: spoken to every text, binary and codec contract of the repository.
+#[test]
+fn who_speaks_another_protocol_reaches_no_service() {
+    for known in CONTRACTS.iter() {
+        for (protocol, said) in OTHERS {
+            let said = [(Side::Client, vec![said.to_vec()])];
+            let whole = run(&known.contract, &said, false, &mut || usize::MAX);
+            let bytes = run(&known.contract, &said, false, &mut || 1);
+            assert_eq!(whole, bytes, "{protocol} to {}", known.file);
+            assert_eq!(whole.to_server, b"", "{protocol} to {}", known.file);
+            let refused = whole.verdicts.iter().all(|(reason, ..)| reason.is_some());
+            assert!(refused, "{protocol} to {}: {:?}", known.file, whole.verdicts);
+            let told = whole.end.is_some() || !whole.verdicts.is_empty();
+            assert!(told, "{protocol} to {} is not noticed", known.file);
+        }
+    }
+}

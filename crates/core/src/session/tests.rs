@@ -8,6 +8,7 @@ mod claims;
 mod closed;
 mod exchange;
 mod places;
+mod policies;
 mod replies;
 
 /// `examples/article/add-ten.toml` and `examples/jsonl/inventory.toml`.
