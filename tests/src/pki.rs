@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use segwan::{Credentials, Trust};
 use segwan_pki::certificate::Certificate;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// The trust domain of all tests.
 pub const DOMAIN: &str = "shop.test";
@@ -171,8 +171,8 @@ pub fn expired(params: &mut CertificateParams) {
 
 /// A life that is over in so many seconds, or up to one more.
 pub fn ending_in(seconds: u64) -> impl FnOnce(&mut CertificateParams) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
-    let last = Duration::from_secs(now.as_secs() + seconds);
+    let now = u64::try_from(crate::installation::now_ms() / 1000).unwrap_or_default();
+    let last = Duration::from_secs(now + seconds);
     move |params| params.not_after = date_time_ymd(1970, 1, 1) + last
 }
 
