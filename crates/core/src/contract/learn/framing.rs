@@ -72,6 +72,9 @@ pub(super) fn find(conversations: &[Conversation]) -> Result<Found, Unlearned> {
     if conversations.iter().all(|conversation| conversation.said.is_empty()) {
         return Err(Unlearned::new("nothing was said in the record", Vec::new()));
     }
+    if resp().is_some_and(|resp| cut_all(&resp, conversations, false).is_ok()) {
+        return Err(not_drafted("RESP, the protocol of Redis", "resp", "redis/cache.toml"));
+    }
     let mut evidence = Vec::new();
     let mut cuts: Vec<(usize, usize, Vec<Message>)> = Vec::new();
     for (at, (words, frame)) in WAYS.iter().enumerate() {
@@ -99,8 +102,33 @@ pub(super) fn find(conversations: &[Conversation]) -> Result<Found, Unlearned> {
     let Some((_, at, messages)) = best else {
         return Err(Unlearned::new("no framing cuts all that was said", evidence));
     };
+    let hl7 = |message: &Message| message.payload.starts_with(b"MSH");
+    if WAYS.get(at).is_some_and(|(words, _)| *words == "mllp") && messages.iter().all(hl7) {
+        return Err(not_drafted("HL7 v2 over MLLP", "hl7", "hl7/admit.toml"));
+    }
     let frame = WAYS.get(at).map(|(_, frame)| *frame).filter(|frame| !frame.is_empty());
     Ok(Found { frame, messages, evidence })
+}
+
+/// What a codec knows far better than any guess: a draft of plain frames would let pass whatever is
+/// said within them.
+fn not_drafted(protocol: &str, codec: &str, example: &str) -> Unlearned {
+    let sentence = format!(
+        "what was said is {protocol}, and no draft is made for it: write a contract with \
+         `codec = \"{codec}\"`, as `examples/{example}` has it"
+    );
+    Unlearned::new(sentence, Vec::new())
+}
+
+/// A contract that cuts commands and replies of RESP.
+fn resp() -> Option<Arc<Contract>> {
+    let text = format!(
+        "contract = \"learn/1\"\ncodec = \"resp\"\n[limits]\nmessage = {LARGEST}\n\
+         server_message = {LARGEST}\n[client]\n[[client.message]]\nname = \"any\"\n\
+         match = [\"PING\"]\naction = \"any\"\n"
+    );
+    let read = Contract::read("skeleton", &text, &|_| Err("none".to_owned()));
+    read.ok().map(|(contract, _)| contract)
 }
 
 /// A contract that holds the frame rule and little else.
