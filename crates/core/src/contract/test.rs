@@ -1,8 +1,10 @@
 //! The runner of `[[test]]`: a contract is loaded only if all its vectors hold.
 //!
 //! Every vector runs whole, byte by byte and in one stream with its like, with the same verdicts,
-//! replies and forwarded bytes (`contracts.md` section 21).
+//! replies and forwarded bytes (`contracts.md` section 21). Whoever asks for a report on each test
+//! also has those that are cleared cut short and broken; a start does not wait for that.
 
+mod broken;
 mod joined;
 
 use super::frame::FrameRule;
@@ -90,18 +92,23 @@ pub struct Outcome {
     pub failure: Option<String>,
 }
 
-/// Runs every test of a contract.
+/// Runs every test of a contract, its cleared vectors also cut short and with bits turned.
 #[must_use]
 pub fn run(contract: &Arc<Contract>) -> Vec<Outcome> {
-    let outcome = |vector: &Vector| Outcome {
-        name: vector.name.clone(),
-        failure: Runner { contract, vector }.run().err(),
+    let outcome = |vector: &Vector| {
+        let runner = Runner { contract, vector };
+        let failure = runner.run().and_then(|()| runner.broken()).err();
+        Outcome { name: vector.name.clone(), failure }
     };
     let mut outcomes: Vec<Outcome> = contract.tests.iter().map(outcome).collect();
+    if outcomes.iter().any(|outcome| outcome.failure.is_some()) {
+        // A wrong vector would also fail what it is joined with.
+        return outcomes;
+    }
     for (vector, failure) in joined::failures(contract) {
-        let of = outcomes.iter_mut().find(|outcome| outcome.name == vector.name);
-        if let Some(outcome) = of {
-            outcome.failure.get_or_insert(failure);
+        let mut of = contract.tests.iter().zip(&mut outcomes);
+        if let Some((_, outcome)) = of.find(|(known, _)| std::ptr::eq(*known, vector)) {
+            outcome.failure = Some(failure);
         }
     }
     outcomes
@@ -153,6 +160,7 @@ pub(super) fn check(contract: &Arc<Contract>, file: &str, text: &str) -> Vec<Fin
         let message = format!("test `{}`: {failure}", vector.name);
         document.find(document.error("K-90", vector.span.clone(), message));
     }
+    look_at(contract, file, &document);
     let inspected = |side: &Side| contract.direction(*side).frame.uninspected().is_none();
     for side in [Side::Client, Side::Server].into_iter().filter(inspected) {
         for message in &contract.direction(side).messages {
@@ -173,6 +181,20 @@ pub(super) fn check(contract: &Arc<Contract>, file: &str, text: &str) -> Vec<Fin
         document.find(finding.check("K-92").hint(hint).warning());
     }
     document.into_findings()
+}
+
+/// K-92: what is allowed, and should be seen.
+fn look_at(contract: &Contract, file: &str, document: &Document<'_>) {
+    let warn = |text| document.find(Finding::whole(file, text).check("K-92").warning());
+    let largest = contract.limits.wire.message.max(contract.limits.server_message);
+    if largest > 1 << 20 {
+        warn(format!(
+            "messages may have {largest} bytes, over 1 MiB, and each connection may keep one of either side"
+        ));
+    }
+    if let Some(what) = contract.uninspected() {
+        warn(what);
+    }
 }
 
 /// What the vectors of a contract have shown.
@@ -212,6 +234,7 @@ impl Runner<'_> {
     }
 
     fn run_noting(&self, shown: &mut Shown) -> Result<(), String> {
+        self.before()?;
         match &self.vector.source {
             Source::Vectors(side, inputs, expect) => {
                 for (at, input) in inputs.iter().enumerate() {
@@ -222,6 +245,23 @@ impl Runner<'_> {
                 Ok(())
             }
             Source::Dialogue(steps) => self.dialogue(steps, shown),
+        }
+    }
+
+    /// What comes before is cleared; else the vector would not show what it says.
+    fn before(&self) -> Result<(), String> {
+        if self.vector.after.is_empty() {
+            return Ok(());
+        }
+        let mut rehearsal = self.begin();
+        self.go_before(&mut rehearsal);
+        let refused = rehearsal.seen.verdicts.iter().find(|e| verdict(e) != Expect::Forward);
+        match refused {
+            Some(event) => Err(format!("`after` should be cleared, but is {}", told(event))),
+            None if !rehearsal.session.between_frames(Side::Client) => {
+                Err("`after` should be cleared, but is no whole frame".to_owned())
+            }
+            None => Ok(()),
         }
     }
 
@@ -349,6 +389,11 @@ impl Runner<'_> {
         note(shown, &whole.verdicts);
         if self.walk(steps, 1)? != whole {
             return Err("gets other verdicts byte by byte".to_owned());
+        }
+        let joined = joined::steps(steps);
+        let together = || self.walk(&joined, usize::MAX).is_ok_and(|seen| seen == whole);
+        if joined.len() < steps.len() && !together() {
+            return Err("gets other verdicts where steps of one side come together".to_owned());
         }
         same_bytes("service sees", self.vector.service_sees.as_deref(), &whole.service)?;
         same_bytes("peer sees", self.vector.peer_sees.as_deref(), &whole.peer)?;

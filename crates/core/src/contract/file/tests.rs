@@ -12,6 +12,7 @@ use crate::identity::Identity;
 use crate::policy::schema::AttributeKind;
 use crate::rejection::Class;
 use std::time::Duration;
+use toml::Spanned;
 use toml::de::DeValue;
 
 pub(super) fn vectors(
@@ -57,7 +58,8 @@ fn vector(
     if let (Some(first), None) = (roles.first(), &identity) {
         table.error("K-90", first.span.clone(), "`roles` belong to an `identity`");
     }
-    let source = source(table, &append, &after)?;
+    let source = source(table, &append)?;
+    unread(table, &source);
     let bytes = |key| table.text(key).and_then(|text| raw(table, &text));
     let vector = Vector {
         name,
@@ -120,7 +122,37 @@ fn identity(table: &Table<'_, '_>) -> Option<Identity> {
     parsed.map_err(|error| table.error("K-90", text.span, error.to_string())).ok()
 }
 
-fn source(table: &Table<'_, '_>, append: &[u8], _after: &[Vec<u8>]) -> Option<Source> {
+/// What would be read and never compared is no test.
+fn unread(table: &Table<'_, '_>, source: &Source) {
+    const OF_VECTORS: [&str; 8] =
+        ["expect", "reason", "message", "action", "resource", "context", "forwards", "reply"];
+    const OF_DIALOGUES: [&str; 3] = ["service_sees", "peer_sees", "closed"];
+    let (keys, what, hint) = match source {
+        Source::Vectors(..) => (
+            &OF_DIALOGUES[..],
+            "belongs to `steps`",
+            "`forwards` and `reply` are those of a vector",
+        ),
+        Source::Dialogue(_) => {
+            let hint =
+                "each step has its `expect`; `service_sees`, `peer_sees` and `closed` are of all";
+            (&OF_VECTORS[..], "belongs to `client` or `server`", hint)
+        }
+    };
+    for key in keys.iter().filter(|key| table.has(key)) {
+        table.error_with_hint("K-90", table.key_span(key), format!("`{key}` {what}"), hint);
+        let _ = table.value(key);
+    }
+    let empty = match source {
+        Source::Vectors(_, inputs, _) => inputs.is_empty(),
+        Source::Dialogue(steps) => steps.is_empty(),
+    };
+    if empty && !table.document().has_errors() {
+        table.error("K-90", table.span(), "a test that says nothing shows nothing");
+    }
+}
+
+fn source(table: &Table<'_, '_>, append: &[u8]) -> Option<Source> {
     let expect = table.text("expect");
     let expect = expect.and_then(|text| verdict(table, &text));
     let steps = table.has("steps").then(|| steps(table, append));
@@ -224,13 +256,16 @@ fn steps(table: &Table<'_, '_>, append: &[u8]) -> Vec<(Step, Vec<Expect>)> {
 
 fn context(table: &Table<'_, '_>) -> Option<Vec<(String, Value<'static>)>> {
     let context = table.table("context")?;
-    let value = |value: &DeValue<'_>| value_of(value);
-    Some(
-        context
-            .entries()
-            .filter_map(|(name, v)| Some((name.value.to_owned(), value(v.get_ref())?)))
-            .collect(),
-    )
+    let member = |(name, value): (Placed<&str>, &Spanned<DeValue<'_>>)| {
+        let is = value_of(value.get_ref());
+        if is.is_none() {
+            let text = format!("`{}` is nothing that a policy sees", name.value);
+            let hint = "a text, an integer, `true`, `false`, or a list of these";
+            context.error_with_hint("K-90", value.span(), text, hint);
+        }
+        Some((name.value.to_owned(), is?))
+    };
+    Some(context.entries().filter_map(member).collect())
 }
 
 fn value_of(value: &DeValue<'_>) -> Option<Value<'static>> {
@@ -238,7 +273,7 @@ fn value_of(value: &DeValue<'_>) -> Option<Value<'static>> {
         DeValue::String(text) => Some(Value::Text(text.to_string().into())),
         DeValue::Boolean(flag) => Some(Value::Bool(*flag)),
         DeValue::Array(list) => {
-            Some(Value::List(list.iter().filter_map(|v| value_of(v.get_ref())).collect()))
+            list.iter().map(|v| value_of(v.get_ref())).collect::<Option<_>>().map(Value::List)
         }
         other => integer(other).map(Value::Int),
     }

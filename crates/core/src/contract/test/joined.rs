@@ -4,7 +4,7 @@
 //! a piece of its own, and all in one piece, with the same outcome. What passes alone passes there
 //! too, unless the exchange itself stands against it: a key in use, a state that moved, a quota.
 
-use super::{Expect, Runner, Seen, Source, Vector, told, verdict};
+use super::{Expect, Runner, Seen, Source, Step, Vector, told, verdict};
 use crate::audit::Event;
 use crate::contract::frame::FrameRule;
 use crate::contract::{Contract, Side};
@@ -20,6 +20,21 @@ struct Stream<'c> {
     first: &'c Vector,
     after: Vec<&'c [u8]>,
     said: Vec<&'c [u8]>,
+}
+
+/// A dialogue with what one side says in neighbouring steps put together.
+pub(super) fn steps(steps: &[(Step, Vec<Expect>)]) -> Vec<(Step, Vec<Expect>)> {
+    let mut joined: Vec<(Step, Vec<Expect>)> = Vec::new();
+    for (step, expect) in steps {
+        match (joined.last_mut(), step) {
+            (Some((Step::Say(side, said), verdicts)), Step::Say(by, more)) if side == by => {
+                said.extend_from_slice(more);
+                verdicts.extend(expect);
+            }
+            _ => joined.push((step.clone(), expect.clone())),
+        }
+    }
+    joined
 }
 
 /// The streams that are not judged as their parts are, by their first vectors, and why.
