@@ -82,6 +82,28 @@ impl FrameRule {
         }
     }
 
+    /// The size of the shortest frame, in bytes, as far as the rule implies one; of several kinds the
+    /// largest of them.
+    pub(crate) fn least(&self) -> u64 {
+        match self {
+            Self::Fixed(rule) => rule.size() as u64,
+            Self::Length(rule) => rule.least(),
+            Self::Switch(rule) => rule.least(),
+            _ => 0,
+        }
+    }
+
+    /// Whether what was read can be written anew, also in another size.
+    pub(crate) fn can_rewrite(&self, same_size: bool) -> bool {
+        match self {
+            Self::Fixed(_) => same_size,
+            Self::Length(rule) => rule.can_rewrite(),
+            Self::Switch(rule) => rule.can_rewrite(same_size),
+            Self::Raw(_) => false,
+            _ => true,
+        }
+    }
+
     /// Looks for one whole frame at the start of `buffer`.
     ///
     /// `scanned` says how many bytes were already searched in vain; it is kept between calls that

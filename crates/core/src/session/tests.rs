@@ -7,6 +7,7 @@ mod checks;
 mod claims;
 mod closed;
 mod exchange;
+mod load;
 mod places;
 mod policies;
 mod replies;

@@ -123,10 +123,8 @@ pub(super) fn fit(top: &Table<'_, '_>, client: &Draft, server: &Draft, limits: &
             let hint = "`length`, `fixed`, or another frame with an end of its own";
             top.error_with_hint("K-10", at.clone(), message, hint);
         }
-        if let FrameRule::Fixed(fixed) = &draft.rule.frame
-            && fixed.size() > limit
-        {
-            let size = fixed.size();
+        let size = draft.rule.frame.least();
+        if size > limit as u64 {
             let message =
                 format!("a frame of the {side} has {size} bytes, over the limit of {limit}");
             top.error("K-11", at.clone(), message);

@@ -96,9 +96,12 @@ pub(super) fn direction(
         message.layout.as_ref().is_some_and(crate::contract::decode::Layout::has_floats)
     };
     let floats = drafts.iter().filter_map(|(message, _)| message.as_ref()).any(has_floats);
+    let resized = matches!(decode, DecodeRule::Json(_) | DecodeRule::Delimited(_));
+    let can_rewrite =
+        decode.reads_frames() || frame.as_ref().is_none_or(|frame| frame.can_rewrite(!resized));
     let canonical = match forward {
         None => match &decode {
-            DecodeRule::Json(_) => true,
+            DecodeRule::Json(_) => can_rewrite,
             DecodeRule::Resp(rule) => rule.is_command(),
             _ => false,
         },
@@ -108,6 +111,9 @@ pub(super) fn direction(
                 table.error("K-13", span, "bytes have no canonical form");
             } else if floats {
                 table.error("K-13", span, "a layout with floats has no canonical form");
+            } else if !can_rewrite {
+                let text = "a frame of this kind cannot be written anew";
+                table.error_with_hint("K-13", span, text, "`forward = \"verbatim\"`");
             }
             true
         }
@@ -125,6 +131,15 @@ pub(super) fn direction(
     let (messages, spans): (Vec<_>, Vec<_>) =
         drafts.into_iter().filter_map(|(message, span)| Some((message?, span))).unzip();
     let text = text.unwrap_or_else(TextRule::plain);
+    if let DecodeRule::Json(rule) = &decode
+        && rule.nul_allowed
+        && text.text("\0", "").is_err()
+    {
+        let message = "`nul` is allowed, and the text rule denies control characters";
+        let finding = table.document().error("K-15", table.key_span("decode"), message.to_owned());
+        let hint = "`text = { deny = [..] }` without `control`";
+        table.document().find(finding.hint(hint).warning());
+    }
     Some(Draft {
         rule: Direction { frame: frame?, decode, grammar, canonical, tag, text, messages },
         spans,

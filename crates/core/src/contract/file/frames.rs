@@ -155,7 +155,12 @@ fn length(table: &Table<'_, '_>) -> Option<Length> {
     let (digits, max_bytes) = (byte("digits"), byte("max_bytes"));
     let at = number("at").map_or(0, |at| usize::try_from(at.value).unwrap_or(usize::MAX));
     let adjust = number("adjust").map_or(0, |adjust| adjust.value);
-    let min = number("min").map_or(0, |min| u64::try_from(min.value).unwrap_or(u64::MAX));
+    let min = number("min").map_or(0, |min| {
+        u64::try_from(min.value).unwrap_or_else(|_| {
+            table.error("K-02", min.span, "`min` is the least payload, in bytes");
+            0
+        })
+    });
     let includes_header = table.boolean("includes_header").is_some_and(|flag| flag.value);
     let magic = table.text("magic").map(|text| (units::bytes(text.value), text.span));
     let magic = match magic {

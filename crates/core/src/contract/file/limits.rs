@@ -28,7 +28,8 @@ pub(super) fn limits(top: &Table<'_, '_>, mut limits: ContractLimits) -> Contrac
     size("depth", &mut limits.wire.depth, 1, 64);
     size("nodes", &mut limits.wire.nodes, 1, 1_000_000);
     limits.wire.string = limits.wire.message.max(limits.server_message);
-    size("string", &mut limits.wire.string, 1, 16 << 20);
+    let largest = limits.wire.string as u64;
+    size("string", &mut limits.wire.string, 1, largest);
     size("key", &mut limits.wire.key, 1, 4096);
     size("in_flight", &mut limits.in_flight, 1, 4096);
     size("resources", &mut limits.resources, 1, 1024);

@@ -63,6 +63,13 @@ pub(super) fn of_messages(
         let name = message.text("name").map_or("", |name| name.value);
         let Some(rule) = client.rule.messages.iter_mut().find(|m| m.name == name) else { continue };
         let Role::Request(request) = &mut rule.role else { continue };
+        for class in [Class::Frame, Class::Undeclared, Class::Server] {
+            if reject.has(class.as_str()) {
+                let text = format!("no fault of `{name}` is of the class `{class}`");
+                let hint = "`[reject]` of the contract answers it";
+                reject.error_with_hint("K-70", reject.key_span(class.as_str()), text, hint);
+            }
+        }
         request.rejects = classes(&reject, &scope, request.expects);
         if let Some((_, with_reply)) = request.rejects.iter().find(|(_, r)| r.reply.is_some())
             && !request.expects
@@ -188,9 +195,30 @@ fn reject(table: &Table<'_, '_>, class: Class, scope: &Scope<'_>, expects: bool)
         );
     }
     let patience = scope.codec.map_or(10, Codec::patience);
-    let max = table.integer("max").map_or(patience, |max| u32::try_from(max.value).unwrap_or(0));
+    let max = table.integer("max").map_or(patience, |max| most(table, &max));
+    if reply.is_some() && matches!(then, Then::Reset | Then::Drop) {
+        let text = "the peer hears nothing of this, so there is no `reply`";
+        table.error("K-02", table.key_span("reply"), text);
+    }
     let alert = table.boolean("alert").map_or(class == Class::Server, |flag| flag.value);
     Reject { reply, then, max, delay, alert }
+}
+
+/// How many refusals pass: 1 to 10,000.
+fn most(table: &Table<'_, '_>, max: &Placed<i64>) -> u32 {
+    match u32::try_from(max.value) {
+        Ok(most @ 1..=10_000) => most,
+        _ => {
+            let text = format!("`max` is {}, outside 1 to 10000", max.value);
+            table.error_with_hint(
+                "K-02",
+                max.span.clone(),
+                text,
+                "`then = \"close\"` lets none pass",
+            );
+            1
+        }
+    }
 }
 
 /// A form of the codec where there is one, else a text that is one frame of the server.

@@ -112,6 +112,16 @@ impl Length {
         Ok(Self { kind, at, includes_header, adjust, magic: magic.into(), min })
     }
 
+    /// Bytes of the shortest frame: those ahead of the payload, and the least payload.
+    pub(super) fn least(&self) -> u64 {
+        (self.at as u64 + *self.kind.widths().start() as u64).saturating_add(self.min)
+    }
+
+    /// Whether all bytes ahead of the payload are known.
+    pub(super) fn can_rewrite(&self) -> bool {
+        self.at == self.magic.len()
+    }
+
     pub(super) fn cut(&self, buffer: &[u8], limit: usize) -> Result<Option<Frame>, Violation> {
         // A header that is not whole within the limit is not looked at beyond it, so the verdict is
         // the same when more has come.

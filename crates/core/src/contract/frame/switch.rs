@@ -49,6 +49,22 @@ impl Switch {
         Ok(Self { at, kind, cases })
     }
 
+    /// The largest of the shortest frames of each kind.
+    pub(super) fn least(&self) -> u64 {
+        let least = |case: &Case| match case {
+            Case::Fixed(fixed) => fixed.size() as u64,
+            Case::Length(length) => length.least(),
+        };
+        self.cases.iter().map(|(_, case)| least(case)).max().unwrap_or(0)
+    }
+
+    pub(super) fn can_rewrite(&self, same_size: bool) -> bool {
+        self.cases.iter().all(|(_, case)| match case {
+            Case::Fixed(_) => same_size,
+            Case::Length(length) => length.can_rewrite(),
+        })
+    }
+
     pub(super) fn cut(&self, buffer: &[u8], limit: usize) -> Result<Option<Frame>, Violation> {
         let window = buffer.get(..limit).unwrap_or(buffer);
         let field = window.get(self.at..).unwrap_or_default();

@@ -622,10 +622,14 @@ fn each_class_is_answered_as_its_contract_says() {
                 }
                 let text = if by_key { ASKS } else { TALK };
                 let head = text.split("[reject]").next().unwrap();
+                let reply = if by_key { r#"{\"said\":true}"# } else { "said" };
+                let reply = match then {
+                    "continue" | "close" => format!("reply = \"{reply}\", "),
+                    _ => String::new(),
+                };
                 let text = format!(
-                    "{head}[reject]\n{} = {{ reply = \"{}\", then = \"{then}\", max = 1 }}\n",
+                    "{head}[reject]\n{} = {{ {reply}then = \"{then}\", max = 1 }}\n",
                     class.as_str(),
-                    if by_key { r#"{\"said\":true}"# } else { "said" },
                 );
                 let mut pair = Pair::open(&text);
                 if !by_key {
