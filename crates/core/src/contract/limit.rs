@@ -51,9 +51,27 @@ impl Bucket {
         u64::try_from(nanos).unwrap_or(u64::MAX)
     }
 
+    /// When the bucket would be full again after `amount` at `now`, or how long until it is there.
+    fn after(&self, full_at: u64, amount: u64, now: u64) -> Result<u64, Duration> {
+        let next = full_at.max(now).saturating_add(self.nanos(amount));
+        let earliest = next.saturating_sub(self.nanos(self.burst));
+        if earliest > now { Err(Duration::from_nanos(earliest - now)) } else { Ok(next) }
+    }
+
+    /// Whether there is `amount` at `now`, or how long until there is.
+    fn check(&self, full_at: &AtomicU64, amount: u64, now: u64) -> Result<(), Duration> {
+        let empty = now.saturating_add(self.nanos(self.burst));
+        self.after(full_at.load(Ordering::Relaxed).min(empty), amount, now).map(|_| ())
+    }
+
+    /// Gives back what was taken for a message that another bucket had no room for.
+    fn give_back(&self, full_at: &AtomicU64, amount: u64) {
+        full_at.fetch_sub(self.nanos(amount), Ordering::Relaxed);
+    }
+
     /// Takes `amount` at `now`, or says how long until it is there.
     fn take(&self, full_at: &AtomicU64, amount: u64, now: u64) -> Result<(), Duration> {
-        let (cost, room) = (self.nanos(amount), self.nanos(self.burst));
+        let room = self.nanos(self.burst);
         let mut seen = full_at.load(Ordering::Relaxed);
         let empty = now.saturating_add(room);
         if seen > empty {
@@ -62,11 +80,7 @@ impl Bucket {
             seen = seen.min(empty);
         }
         loop {
-            let next = seen.max(now).saturating_add(cost);
-            let earliest = next.saturating_sub(room);
-            if earliest > now {
-                return Err(Duration::from_nanos(earliest - now));
-            }
+            let next = self.after(seen, amount, now)?;
             match full_at.compare_exchange_weak(seen, next, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return Ok(()),
                 Err(changed) => seen = changed,
@@ -78,6 +92,13 @@ impl Bucket {
 /// Most identities that have a bucket; older ones are forgotten, which fills their bucket.
 const IDENTITIES: usize = 100_000;
 
+/// Most rules that one kind of holder has, each with a level of its own.
+pub(crate) const EACH: usize = 4;
+
+/// The levels of one holder, by the place of a rule among those of its kind of holder: under other
+/// rules they stand for those at the same places.
+type Held = Arc<[Levels; EACH]>;
+
 /// The shared buckets of one service, and the rules by which they fill.
 #[derive(Debug, Default)]
 pub struct Rates {
@@ -85,8 +106,8 @@ pub struct Rates {
     rules: Mutex<Arc<[Rate]>>,
     epoch: AtomicU64,
     base: OnceLock<Instant>,
-    service: Arc<Levels>,
-    identities: Mutex<[HashMap<String, Arc<Levels>>; 2]>,
+    service: Held,
+    identities: Mutex<[HashMap<String, Held>; 2]>,
 }
 
 /// When a bucket of messages and one of bytes would be full again, in nanoseconds from the base.
@@ -100,9 +121,17 @@ pub struct Levels {
 #[derive(Debug)]
 pub struct Meter {
     rules: Arc<[Rate]>,
-    levels: Vec<Arc<Levels>>,
-    /// That of the connection alone, if a rule has one.
-    own: Option<Arc<Levels>>,
+    levels: Vec<Held>,
+    /// Those of the connection alone, if a rule has one.
+    own: Option<Held>,
+}
+
+/// One bucket that a message draws from.
+struct Draw<'m> {
+    rate: &'m Rate,
+    bucket: &'m Bucket,
+    level: &'m AtomicU64,
+    amount: u64,
 }
 
 impl Rates {
@@ -150,7 +179,7 @@ impl Rates {
     }
 
     /// Two generations: when the young one is full the old one is dropped, so nothing is scanned.
-    fn of_identity(&self, identity: &str) -> Arc<Levels> {
+    fn of_identity(&self, identity: &str) -> Held {
         let mut guard = self.identities.lock().unwrap_or_else(PoisonError::into_inner);
         let [young, old] = &mut *guard;
         if let Some(levels) = young.get(identity) {
@@ -164,8 +193,8 @@ impl Rates {
         levels
     }
 
-    /// Takes one message of `size` bytes from every bucket, or says which rule it is too fast for
-    /// and how long until there is room.
+    /// Takes one message of `size` bytes from every bucket, or from none: then it says which rule
+    /// it is too fast for, one that refuses before one that waits, and how long until there is room.
     ///
     /// # Errors
     /// The rule, and the wait.
@@ -179,15 +208,40 @@ impl Rates {
         // An hour ahead, so that a bucket that was never used is full.
         let nanos = now.saturating_duration_since(base) + Duration::from_secs(3600);
         let nanos = u64::try_from(nanos.as_nanos()).unwrap_or(u64::MAX);
-        for (rate, levels) in meter.rules.iter().zip(&meter.levels) {
-            if let Some(bucket) = &rate.messages {
-                bucket.take(&levels.messages, 1, nanos).map_err(|wait| (rate, wait))?;
-            }
-            if let Some(bucket) = &rate.bytes {
-                bucket.take(&levels.bytes, size as u64, nanos).map_err(|wait| (rate, wait))?;
+        let draws = || meter.draws(size as u64);
+        let short = draws().filter_map(|draw| {
+            let wait = draw.bucket.check(draw.level, draw.amount, nanos).err()?;
+            Some((draw.rate, wait))
+        });
+        if let Some(short) = short.max_by_key(|(rate, wait)| (rate.refuse, *wait)) {
+            return Err(short);
+        }
+        for (at, draw) in draws().enumerate() {
+            // Another connection of the holder may have been faster.
+            if let Err(wait) = draw.bucket.take(draw.level, draw.amount, nanos) {
+                draws().take(at).for_each(|one| one.bucket.give_back(one.level, one.amount));
+                return Err((draw.rate, wait));
             }
         }
         Ok(())
+    }
+}
+
+impl Meter {
+    /// The buckets that a message of `size` bytes draws from.
+    fn draws(&self, size: u64) -> impl Iterator<Item = Draw<'_>> {
+        let held = self.rules.iter().zip(&self.levels).enumerate();
+        let held = held.filter_map(|(at, (rate, held))| {
+            let before = self.rules.iter().take(at).filter(|other| other.per == rate.per).count();
+            // No contract has more (K-02); they would share, which lets less pass.
+            Some((rate, held.get(before.min(EACH - 1))?))
+        });
+        held.flat_map(move |(rate, level)| {
+            let messages = rate.messages.as_ref().map(|bucket| (bucket, &level.messages, 1));
+            let bytes = rate.bytes.as_ref().map(|bucket| (bucket, &level.bytes, size));
+            let draw = move |(bucket, level, amount)| Draw { rate, bucket, level, amount };
+            messages.into_iter().chain(bytes).map(draw)
+        })
     }
 }
 
@@ -263,5 +317,48 @@ mod tests {
             let meter = rates.meter(&"app", Some(meter)).unwrap();
             assert!((0..5).any(|_| rates.take(&meter, 1, now + wait).is_err()));
         }
+    }
+
+    fn each(per: Per, amounts: [u64; 2], refuse: [bool; 2]) -> Rates {
+        let rule = |(amount, refuse)| {
+            let bucket = Bucket { amount, period: Duration::from_secs(60), burst: amount };
+            Rate { per, messages: Some(bucket), bytes: None, refuse }
+        };
+        Rates::of(&amounts.into_iter().zip(refuse).map(rule).collect::<Vec<_>>())
+    }
+
+    // TRAP-27: every rule counts for itself, also beside another of the same holder.
+    #[test]
+    fn two_rules_of_one_holder_do_not_count_for_each_other() {
+        for per in [Per::Connection, Per::Identity, Per::Service] {
+            let (rates, now) = (each(per, [100, 100], [false; 2]), start());
+            let meter = rates.meter(&"app", None).unwrap();
+            let passed = (0..200).filter(|_| rates.take(&meter, 1, now).is_ok()).count();
+            assert_eq!(passed, 100, "{per:?}");
+        }
+    }
+
+    // TRAP-27: what one rule has no room for is taken from none.
+    #[test]
+    fn a_message_is_taken_from_every_bucket_or_from_none() {
+        let (rates, mut now) = (each(Per::Identity, [10, 2], [false; 2]), start());
+        let meter = rates.meter(&"app", None).unwrap();
+        let passed = (0..50).filter(|_| rates.take(&meter, 1, now).is_ok()).count();
+        assert_eq!(passed, 2);
+        // The wider rule still has eight, so the narrower one alone says when more may pass.
+        for _ in 0..4 {
+            now += Duration::from_secs(30);
+            assert!(rates.take(&meter, 1, now).is_ok());
+            assert!(rates.take(&meter, 1, now).is_err());
+        }
+    }
+
+    // CON-24: `refuse` never waits, whatever else would.
+    #[test]
+    fn a_rule_that_refuses_is_told_before_one_that_waits() {
+        let (rates, now) = (each(Per::Service, [1, 1], [false, true]), start());
+        let meter = rates.meter(&"app", None).unwrap();
+        assert!(rates.take(&meter, 1, now).is_ok());
+        assert!(rates.take(&meter, 1, now).unwrap_err().0.refuse);
     }
 }

@@ -1,7 +1,7 @@
 //! `[limits]` as written.
 
 use crate::contract::ContractLimits;
-use crate::contract::limit::{Bucket, Per, Rate};
+use crate::contract::limit::{Bucket, EACH, Per, Rate};
 use crate::contract::units;
 use crate::document::{Placed, Table, integer};
 use std::time::Duration;
@@ -99,7 +99,7 @@ pub(super) fn wait(
 fn rates(limits: &Table<'_, '_>, largest: u64) -> Vec<Rate> {
     let Some(value) = limits.value("rate") else { return Vec::new() };
     let placed = Placed { value: "rate", span: value.span() };
-    match value.get_ref() {
+    let rates: Vec<Rate> = match value.get_ref() {
         DeValue::Array(list) => list
             .iter()
             .filter_map(|element| {
@@ -112,7 +112,13 @@ fn rates(limits: &Table<'_, '_>, largest: u64) -> Vec<Rate> {
             .and_then(|table| rate(&table, largest))
             .into_iter()
             .collect(),
+    };
+    let alike = |of: &Rate| rates.iter().filter(|rate| rate.per == of.per).count();
+    if rates.iter().any(|rate| alike(rate) > EACH) {
+        let message = format!("over {EACH} rates of one kind of holder");
+        limits.error("K-02", value.span(), message);
     }
+    rates
 }
 
 fn rate(table: &Table<'_, '_>, largest: u64) -> Option<Rate> {
@@ -134,9 +140,11 @@ fn rate(table: &Table<'_, '_>, largest: u64) -> Option<Rate> {
             return None;
         }
     };
-    let burst = table.integer("burst").map(|burst| u64::try_from(burst.value).unwrap_or(0));
+    // Of messages where there is a rate of them, else of bytes.
+    let burst = bounded_size(table, "burst", 1, 1 << 40).map(|burst| burst as u64);
+    let of_messages = table.has("messages");
     let messages = bucket(table, "messages", burst, 1);
-    let bytes = bucket(table, "bytes", None, largest);
+    let bytes = bucket(table, "bytes", burst.filter(|_| !of_messages), largest);
     table.finish();
     if messages.is_none() && bytes.is_none() && !table.has("messages") && !table.has("bytes") {
         table.missing("K-02", "messages", "`messages = \"50/s\"` or `bytes = \"1MiB/s\"`");
