@@ -17,7 +17,12 @@ pub(crate) fn wipe(tree: &mut Value<'_>) {
         Value::Text(Cow::Owned(text)) => text.zeroize(),
         Value::Bytes(Cow::Owned(bytes)) => bytes.zeroize(),
         Value::List(list) => list.iter_mut().for_each(wipe),
-        Value::Map(members) => members.iter_mut().for_each(|(_, value)| wipe(value)),
+        Value::Map(members) => members.iter_mut().for_each(|(name, value)| {
+            if let Cow::Owned(name) = name {
+                name.zeroize();
+            }
+            wipe(value);
+        }),
         Value::Int(number) => number.zeroize(),
         Value::Float(number) => number.zeroize(),
         _ => {}
@@ -131,6 +136,9 @@ mod tests {
         ]);
         wipe(&mut tree);
         assert_eq!(tree.member("pin"), Some(&Value::Text("".into())));
+        let mut named = Value::Map(vec![("hunter2".to_owned().into(), Value::Null)]);
+        wipe(&mut named);
+        assert_eq!(named, Value::Map(vec![("".into(), Value::Null)]));
         let all = Value::List(vec![Value::Int(0), Value::Bytes(Vec::new().into())]);
         assert_eq!(tree.member("all"), Some(&all));
     }

@@ -659,3 +659,91 @@ fn each_class_is_answered_as_its_contract_says() {
         }
     }
 }
+
+// CON-26: class `limit`
+#[test]
+fn what_comes_too_fast_is_answered_as_its_contract_says() {
+    for by_key in [true, false] {
+        for then in ["continue", "drop", "close", "reset"] {
+            // K-71 and K-73: in order some requests expect a reply, and some none.
+            if !by_key && matches!(then, "continue" | "drop") {
+                continue;
+            }
+            let (text, first, second, answer) = if by_key {
+                let get = |id| format!("{{\"id\":{id},\"op\":\"get\",\"what\":\"box\"}}\n");
+                (ASKS, get(1), get(2), &b"{\"id\":1,\"got\":\"x\"}\n"[..])
+            } else {
+                (TALK, "get a\n".to_owned(), "get b\n".to_owned(), &b"value 1\n"[..])
+            };
+            let head = text.split("[reject]").next().unwrap();
+            let head = head.replacen("\"1000/s\"", "\"1/h\", over = \"refuse\"", 1);
+            let reply = match then {
+                "continue" | "close" if by_key => "reply = '{\"said\":true}', ",
+                "continue" | "close" => "reply = \"said\", ",
+                _ => "",
+            };
+            let mut pair =
+                Pair::open(&format!("{head}[reject]\nlimit = {{ {reply}then = \"{then}\" }}\n"));
+            let contract = Arc::clone(&pair.session.contract);
+            pair.session.meter = Some(contract.rates.meter(&contract.limits.rate, "app"));
+            if !by_key {
+                pair.session.state = contract.states.named("ready").unwrap();
+                pair.session.remembered.remember(
+                    &[("user".to_owned(), crate::contract::value::Pointer::name("n"))],
+                    &crate::contract::value::Value::Map(vec![(
+                        "n".into(),
+                        crate::contract::value::Value::Int(1),
+                    )]),
+                );
+            }
+            pair.client(first.as_bytes()).client(second.as_bytes()).server(answer);
+            let what = format!("{then} by_key {by_key}");
+            assert_eq!(pair.service, first.as_bytes(), "{what}");
+            assert_eq!(pair.reasons, [Reason::Rate], "{what}");
+            let heard = String::from_utf8(pair.peer.clone()).unwrap().contains("said");
+            assert_eq!(heard, !reply.is_empty(), "{what}");
+            // What was asked before is answered, but to who is reset.
+            assert_eq!(
+                pair.peer.windows(answer.len()).any(|at| at == answer),
+                then != "reset",
+                "{what}"
+            );
+            let manner = pair.end.as_ref().map(|end| end.client);
+            let expected = match then {
+                "close" => Some(Manner::Orderly),
+                "reset" => Some(Manner::Reset),
+                _ => None,
+            };
+            assert_eq!(manner, expected, "{what}");
+        }
+    }
+}
+
+// CON-26: class `server`, with replies that have keys
+#[test]
+fn a_bad_answer_is_answered_as_its_contract_says() {
+    for (then, reply) in [
+        ("continue", true),
+        ("continue", false),
+        ("drop", false),
+        ("close", true),
+        ("close", false),
+        ("reset", false),
+    ] {
+        let head = ASKS.split("[reject]").next().unwrap();
+        let said = if reply { "reply = '{\"said\":true}', " } else { "" };
+        let mut pair =
+            Pair::open(&format!("{head}[reject]\nserver = {{ {said}then = \"{then}\" }}\n"));
+        pair.client(b"{\"id\":1,\"op\":\"get\",\"what\":\"box\"}\n")
+            .server(b"{\"id\":1,\"got\":7}\n");
+        let what = format!("{then} reply {reply}");
+        let heard: &[u8] = if reply { b"{\"said\":true}\n" } else { b"" };
+        assert_eq!(pair.peer, heard, "{what}");
+        let expected = match (then, reply) {
+            ("close", true) => Some(Manner::Orderly),
+            ("close", false) | ("reset", _) => Some(Manner::Reset),
+            _ => None,
+        };
+        assert_eq!(pair.end.as_ref().map(|end| end.client), expected, "{what}");
+    }
+}
