@@ -35,6 +35,7 @@ pub mod units;
 pub mod value;
 
 use crate::finding::Finding;
+use crate::limits::Limits;
 use crate::policy::schema::{ActionShape, Attribute};
 use crate::rejection::{Class, Reason, Violation};
 use accounts::Held;
@@ -162,6 +163,28 @@ pub struct ContractLimits {
     pub resources: usize,
     /// How fast the client may speak.
     pub rate: Vec<Rate>,
+}
+
+impl ContractLimits {
+    /// Waits that are longer than the service's own, which hold all the same (K-17): a sentence for
+    /// each.
+    #[must_use]
+    pub fn longer_than(&self, service: &Limits) -> Vec<String> {
+        let waits = [
+            ("first_message_timeout", self.first_message_timeout, service.first_message_timeout),
+            ("message_timeout", self.message_timeout, service.message_timeout),
+            ("idle_timeout", self.idle_timeout, service.idle_timeout),
+            ("session_lifetime", self.session_lifetime, service.session_lifetime),
+        ];
+        let longer = waits.into_iter().filter_map(|(key, of, own)| {
+            let of = of.filter(|of| *of > own)?;
+            let (of, own) = (units::shown(of), units::shown(own));
+            Some(format!(
+                "the contract's `{key}` is {of}, longer than the service's, which is {own}"
+            ))
+        });
+        longer.collect()
+    }
 }
 
 impl Default for ContractLimits {

@@ -273,6 +273,10 @@ pub(super) fn inspection(file: &Path, global: &Global) -> Result<Inspection, Fai
     }
     let (contract, warnings) = contract::load_contract(file)?;
     global.report.findings(&warnings);
+    if let Some(longer) = contract.limits().longer_than(&Limits::default()).into_iter().next() {
+        let hint = "a shorter wait in the contract; `[service.NAME.limits]` of a configuration allows more";
+        return Err(Failure::cannot_start(longer).hint(hint));
+    }
     Ok(Inspection::by(contract))
 }
 

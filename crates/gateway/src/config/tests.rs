@@ -449,6 +449,20 @@ fn waits_have_bounds_and_fit_into_each_other() {
     assert_eq!(config.services[0].limits.idle_timeout, Duration::from_secs(120));
 }
 
+// K-17
+#[test]
+fn a_contract_waits_no_longer_than_its_service() {
+    let world = World::new();
+    let text = CONTRACT.replacen("idle_timeout          = \"30s\"", "idle_timeout = \"11m\"", 1);
+    assert_ne!(text, CONTRACT);
+    world.file("add-ten.toml", &text);
+    let service = SERVICE.replace("\"raw\"", "\"add-ten.toml\"");
+    let told = world.refused(&service);
+    assert!(told[0].starts_with("segwan.toml:4:1: error[K-17]: the contract's `idle_timeout` is 11 min, longer than the service's, which is 10 min"), "{told:?}");
+    let longer = format!("{service}[service.orders.limits]\nidle_timeout = \"11m\"\n");
+    assert!(world.load(&longer).is_ok());
+}
+
 // C10
 #[test]
 fn numbers_agree_with_each_other() {

@@ -4,12 +4,15 @@ mod cost;
 mod learn;
 mod new;
 
+use crate::cli::check::finding;
 use crate::cli::report::Look;
 use crate::cli::{Exit, Failure, Global};
 use crate::config::contract::{load_contract, read_contract};
 use segwan_core::contract::Contract;
 use segwan_core::contract::test::{self, Outcome};
+use segwan_core::finding::Finding;
 use segwan_core::policy::schema::cedar_schema;
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -43,6 +46,7 @@ enum Command {
 Examples:
   segwan contract check orders.toml
   segwan contract check --strict --tests contracts/*.toml
+  segwan contract check --format json orders.toml | jq '.findings[]'
 
 Exit codes: 0 ok; 2 errors, failed tests included; 3 warnings with --strict.")]
 struct CheckArgs {
@@ -55,6 +59,24 @@ struct CheckArgs {
     /// Also print each test by its name
     #[arg(long)]
     tests: bool,
+    /// `json` prints one object: what was loaded, with its hash, and all findings
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "text",
+        conflicts_with = "tests"
+    )]
+    format: Format,
+}
+
+/// How a check is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// One JSON object
+    Json,
 }
 
 /// Run the tests of contracts, each by its name
@@ -138,8 +160,43 @@ pub fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
     }
 }
 
+/// As [`check`], for machines.
+fn check_as_json(args: &CheckArgs, global: &Global) -> Exit {
+    let mut findings: Vec<Finding> = Vec::new();
+    let mut contracts = Vec::new();
+    for file in &args.files {
+        match load_contract(file) {
+            Err(found) => findings.extend(found),
+            Ok((contract, warnings)) => {
+                findings.extend(warnings);
+                let shown = file.display().to_string();
+                findings.extend(test::run(&contract).into_iter().filter_map(|outcome| {
+                    let message = format!("test `{}`: {}", outcome.name, outcome.failure?);
+                    Some(Finding::whole(&shown, message).check("K-90"))
+                }));
+                contracts.push(json!({
+                    "file": shown,
+                    "contract": contract.name(),
+                    "sha256": contract.hash(),
+                    "tests": contract.tests().len(),
+                }));
+            }
+        }
+    }
+    let all: Vec<_> = findings.iter().map(finding).collect();
+    global.report.line(format_args!("{:#}", json!({ "contracts": contracts, "findings": all })));
+    match findings.iter().any(Finding::is_error) {
+        true => Exit::CannotStart,
+        false if args.strict && !findings.is_empty() => Exit::Warnings,
+        false => Exit::Done,
+    }
+}
+
 /// Checks every file, also after one that is wrong.
 fn check(args: &CheckArgs, global: &Global) -> Result<Exit, Failure> {
+    if args.format == Format::Json {
+        return Ok(check_as_json(args, global));
+    }
     let mut errors = Vec::new();
     let mut warned = false;
     for file in &args.files {
@@ -151,6 +208,16 @@ fn check(args: &CheckArgs, global: &Global) -> Result<Exit, Failure> {
                 let outcomes = test::run(&contract);
                 if args.tests {
                     list(&outcomes, global);
+                }
+                let failed = outcomes.iter().filter_map(|outcome| {
+                    let message = format!("test `{}`: {}", outcome.name, outcome.failure.as_ref()?);
+                    let file = file.display().to_string();
+                    Some(Finding::whole(&file, message).check("K-90"))
+                });
+                let before = errors.len();
+                errors.extend(failed);
+                if errors.len() > before {
+                    continue;
                 }
                 let note = match warnings.len() {
                     0 => String::new(),

@@ -21,6 +21,7 @@ pub(super) fn client(table: &Table<'_, '_>, name: &str, reading: &Reading<'_>) -
     let inspection = half::inspection(table, reading);
     let limits = limits::limits(table, reading.drain);
     let contract_grace = half::contract_grace(table);
+    half::waits(table, inspection.as_ref(), &limits);
     let tls = half::tls(table);
     let identity = half::source(table, name.as_deref().unwrap_or_default(), reading);
     Some(Client {

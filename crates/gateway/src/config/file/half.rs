@@ -8,6 +8,7 @@ use segwan_core::contract::Contract;
 use segwan_core::document::{Placed, Table};
 use segwan_core::finding::Finding;
 use segwan_core::identity::{Identity, IdentityError};
+use segwan_core::limits::Limits;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,6 +67,15 @@ pub(super) fn contract_grace(table: &Table<'_, '_>) -> Duration {
     let most = Duration::from_secs(24 * 3600);
     values::wait(table, "contract_grace", Duration::ZERO, most)
         .map_or(CONTRACT_GRACE, |grace| grace.value)
+}
+
+/// K-17: a contract tightens the waits of its table, and never widens them.
+pub(super) fn waits(table: &Table<'_, '_>, inspection: Option<&Inspection>, limits: &Limits) {
+    let contract = inspection.and_then(Inspection::contract);
+    for message in contract.into_iter().flat_map(|of| of.limits().longer_than(limits)) {
+        let hint = "a shorter wait in the contract, or a longer one in the table's `limits`";
+        table.error_with_hint("K-17", table.key_span("contract"), message, hint);
+    }
 }
 
 /// Least TLS version; 1.2 must be asked for.

@@ -37,6 +37,7 @@ pub(super) fn service(table: &Table<'_, '_>, name: &str, reading: &Reading<'_>) 
     }
     let limits = limits::limits(table, reading.drain);
     let contract_grace = half::contract_grace(table);
+    half::waits(table, inspection.as_ref(), &limits);
     let tls = half::tls(table);
     let identity = half::source(table, name.as_deref().unwrap_or_default(), reading);
     let audit_all = values::choice(table, "audit_messages", &[("denied", false), ("all", true)]);
