@@ -71,7 +71,8 @@ fn policy() -> Result<(), Box<dyn Error>> {
         let resources = [format!("customer/{customer:010}")];
         let total = Value::Int(total);
         let context = [("total", &total), ("country", &country)];
-        let ask = Ask { action: "order.place", resources: &resources, context: &context, session: &[] };
+        let ask =
+            Ask { action: "order.place", resources: &resources, context: &context, session: &[] };
         black_box(policy.authorize(&permit, &mut cache, &ask, now).is_ok());
     };
     part("policy that reads it: values seen before", || ask(999_999, 7));

@@ -103,6 +103,15 @@ pub struct Event {
     /// Name and version of the contract.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub contract: Option<String>,
+    /// The first 16 hex digits of the contract's hash.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contract_hash: Option<String>,
+    /// `enforce` or `shadow`: whether the contract is held to, or tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<&'static str>,
+    /// The contract's state in which the message came, where it has states.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
     /// Name of the message in the contract.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
@@ -112,15 +121,34 @@ pub struct Event {
     /// Resources that it was asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub resources: Vec<String>,
+    /// Roles of the peer, where the contract reads them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
+    /// What a policy said to it: `allow`, `deny`, `setup` where the permit of the connection covers
+    /// it, `not_judged` where the far gateway decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision: Option<&'static str>,
     /// Ids of the policies that decided.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<String>,
     /// Pointer of the value that broke a rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pointer: Option<String>,
+    /// What the contract allows there, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bound: Option<String>,
+    /// The value that stood there, if it is one value and no secret, as [`shown`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
     /// Number of the frame in its direction, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frame: Option<u64>,
+    /// Bytes of the direction before a frame that could not be cut.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
+    /// Bytes of the frame, if all of it came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
     /// First bytes of a refused frame in hexadecimal digits, where the contract shows them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<String>,
@@ -151,12 +179,21 @@ impl Event {
             address: None,
             direction: None,
             contract: None,
+            contract_hash: None,
+            mode: None,
+            state: None,
             message: None,
             action: None,
             resources: Vec::new(),
+            roles: Vec::new(),
+            decision: None,
             policies: Vec::new(),
             pointer: None,
+            bound: None,
+            value: None,
             frame: None,
+            offset: None,
+            size: None,
             bytes: None,
             count: None,
             totals: None,

@@ -216,6 +216,8 @@ struct Inbound {
     rest: Buffer,
     scanned: usize,
     frames: u64,
+    /// Bytes of all frames before the one that is judged.
+    before: u64,
     /// When the frame that is not whole yet began.
     begun: Option<Instant>,
     /// Whether the stream ended, and in an orderly way.
@@ -572,6 +574,7 @@ impl Session {
                                 self.refuse_rate(whole, now, out);
                                 self.settle(now, out);
                                 used += frame.size;
+                                self.inbound(side).before += frame.size as u64;
                                 continue;
                             }
                         }
@@ -584,6 +587,7 @@ impl Session {
                         self.message(side, Framed { whole, payload }, policy, now, out);
                     }
                     used += frame.size;
+                    self.inbound(side).before += frame.size as u64;
                     // What a reply leads to comes before what arrived together with it: a request
                     // that waited for room, and the end of what is closing (TRAP-01).
                     if side == Side::Server {
@@ -744,6 +748,10 @@ impl Session {
         let sentence = violation.sentence.clone();
         self.inbound(side).frames += 1;
         self.record_refusal(side, class, &Refusal::frame(violation), now, out);
+        let before = self.inbound(side).before;
+        if let Some(event) = out.events.last_mut() {
+            event.offset = Some(before);
+        }
         self.stop(reason, sentence, Manner::Reset, Manner::Reset, out);
     }
 

@@ -104,6 +104,7 @@ fn table(gate: GateStatus, refused: BTreeMap<String, u64>) -> TableStatus {
         listen: gate.listen.to_string(),
         to: gate.to,
         contract: gate.contract,
+        contract_hash: gate.contract_hash,
         recorded: gate.recorded,
         shadow: gate.shadow,
         beside: gate.beside,
@@ -183,6 +184,9 @@ pub struct TableStatus {
     pub to: String,
     /// Name of the contract; none: uninspected.
     pub contract: Option<String>,
+    /// The first 16 digits of its hash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contract_hash: Option<String>,
     /// Whether what passes is recorded.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub recorded: bool,

@@ -279,7 +279,8 @@ fn fields(direction: &Direction, message: &MessageRule) -> String {
     fields.join("<br>")
 }
 
-fn field(rule: &FieldRule) -> String {
+/// What a field may hold.
+pub(crate) fn field(rule: &FieldRule) -> String {
     let mut says: Vec<String> = Vec::new();
     says.extend(rule.int.map(|(lo, hi)| format!("{lo} to {hi}")));
     says.extend(rule.one_of.iter().map(|all| {

@@ -55,18 +55,18 @@ impl Session {
             let (by, message) = (side, message.message);
             out.passed.push(Passed { by, message, frame: before..to.len(), payload });
         }
+        let state = self.state;
         self.advance(rule, &mut message, size, now);
         if matches!(rule.role, Role::Reply(_)) {
             let given = self.open.flush(&self.contract, now.instant, &mut out.to_client.0);
             self.untaken += given;
         }
         if self.record_cleared || rule.hazard.is_some() {
-            out.events.push(self.cleared_event(
-                side,
-                rule,
-                &message.resources,
-                message.policies.as_ref(),
-            ));
+            let mut event =
+                self.cleared_event(side, rule, &message.resources, message.policies.as_ref());
+            event.state = self.named_state(state);
+            event.size = Some(frame.whole.len() as u64);
+            out.events.push(event);
         }
         if secret {
             wipe(&mut message.tree);
@@ -209,12 +209,27 @@ impl Session {
         let ids = policies.into_iter().flat_map(|ids| ids.iter());
         event.policies = ids.map(|id| id.to_string()).collect();
         event.sentence = rule.hazard.clone().unwrap_or_default();
+        event.decision = rule.request().map(|request| match &self.warrant {
+            _ if request.setup => "setup",
+            Warrant::NotJudged => "not_judged",
+            Warrant::Permit(_) | Warrant::Rehearsed(_) => "allow",
+        });
         event
+    }
+
+    fn named_state(&self, state: usize) -> Option<String> {
+        self.contract.states.names.get(state).cloned()
     }
 
     pub(super) fn place(&self, event: &mut Event, side: Side) {
         event.direction = Some(side.as_str());
         event.contract = Some(self.contract.name.clone());
+        event.contract_hash = Some(self.contract.short_hash().to_owned());
+        event.mode = Some(if self.shadow { "shadow" } else { "enforce" });
+        event.state = self.named_state(self.state);
+        if let Warrant::Permit(permit) = &self.warrant {
+            event.roles = permit.role().map(str::to_owned).into_iter().collect();
+        }
         event.frame = Some(match side {
             Side::Client => self.client.frames,
             Side::Server => self.server.frames,

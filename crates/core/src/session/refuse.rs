@@ -2,12 +2,12 @@
 
 use super::open::Key;
 use super::{Closing, Manner, Outbox, Session, Warrant};
-use crate::audit::{Event, EventKind};
+use crate::audit::{Event, EventKind, shown};
 use crate::contract::codec::Codec;
 use crate::contract::reject::{Reply, Then};
-use crate::contract::secret::wipe;
-use crate::contract::value::Value;
-use crate::contract::{Contract, MessageRule, Pairing, Role, Side};
+use crate::contract::secret::{touches, wipe};
+use crate::contract::value::{Pointer, Value};
+use crate::contract::{Contract, MessageRule, Pairing, Role, Side, doc};
 use crate::now::Now;
 use crate::rejection::{Class, Reason, Violation};
 use std::fmt::Write;
@@ -92,7 +92,10 @@ impl Session {
         let direction = contract.direction(side);
         refusal.violation = direction.discreet(refusal.message, refusal.violation);
         self.record_refusal(side, class, &refusal, now, out);
+        let before = self.inbound(side).before;
         if let Some(event) = out.events.last_mut() {
+            event.offset = framing_lost.then_some(before);
+            event.size = (!framing_lost).then_some(frame.len() as u64);
             let shown = frame.get(..contract.audit_bytes).unwrap_or(frame);
             event.bytes = (!shown.is_empty()).then(|| hexadecimal(shown));
         }
@@ -262,6 +265,8 @@ impl Session {
         event.alarm = self.contract.reject(class, rule.and_then(MessageRule::request)).alert;
         event.sentence.clone_from(&refusal.violation.sentence);
         event.pointer.clone_from(&refusal.violation.pointer);
+        (event.bound, event.value) = self.deciding(side, rule, refusal);
+        event.decision = (class == Class::Denied).then_some("deny");
         event.message = rule.map(|rule| rule.name.clone());
         event.action = rule.and_then(MessageRule::action).map(str::to_owned);
         if let Some(denied) = &refusal.denied {
@@ -269,5 +274,34 @@ impl Session {
             event.policies.clone_from(&denied.policies);
         }
         event
+    }
+
+    /// What the contract allows at the place that broke a rule, and the value that stood there: one
+    /// value, and none that may be secret.
+    fn deciding(
+        &self,
+        side: Side,
+        rule: Option<&MessageRule>,
+        refusal: &Refusal<'_>,
+    ) -> (Option<String>, Option<String>) {
+        let direction = self.contract.direction(side);
+        if refusal.violation.reason == Reason::FrameTooLarge {
+            return (Some(format!("{} bytes", self.contract.frame_limit(side))), None);
+        }
+        let at = refusal.violation.pointer.as_deref().and_then(|at| at.parse::<Pointer>().ok());
+        let Some(at) = at else { return (None, None) };
+        let field = rule.and_then(|rule| rule.fields.iter().find(|(place, ..)| place.covers(&at)));
+        let bound = field.map(|(_, _, field)| shown(doc::field(field).as_bytes()));
+        let hidden = match rule {
+            Some(rule) => touches(&rule.secrets, &at),
+            None => direction.has_secrets(),
+        };
+        let value = refusal.tree.as_ref().filter(|_| !hidden).and_then(|tree| at.get(tree));
+        let value = value.and_then(|value| match value {
+            Value::Text(text) => Some(shown(text.as_bytes())),
+            Value::Bytes(_) | Value::List(_) | Value::Map(_) => None,
+            value => Some(value.shown()),
+        });
+        (bound.filter(|bound| !bound.is_empty()), value)
     }
 }

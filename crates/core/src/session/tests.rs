@@ -10,6 +10,8 @@ mod exchange;
 mod load;
 mod places;
 mod policies;
+
+mod record;
 mod replies;
 
 /// `examples/article/add-ten.toml` and `examples/jsonl/inventory.toml`.

@@ -5,7 +5,7 @@ use super::report::Look;
 use super::{Exit, Failure, Global};
 use crate::config::{AuthorityConfig, Client, Config, IdentitySource, Service};
 use crate::gateway::{Inspection, NOT_ENFORCED, and_beside};
-use segwan_core::contract::units;
+use segwan_core::contract::{Contract, units};
 use segwan_core::finding::Finding;
 use segwan_core::identity::Identity;
 use serde_json::{Value, json};
@@ -156,11 +156,16 @@ fn contract(inspection: &Inspection) -> String {
         Inspection::Raw => "uninspected".to_owned(),
         Inspection::Recorded(_) => "uninspected, recorded".to_owned(),
         Inspection::Contract(contract) => match contract.uninspected() {
-            Some(what) => format!("{} ({what})", contract.name()),
-            None => contract.name().to_owned(),
+            Some(what) => format!("{} ({what})", identified(contract)),
+            None => identified(contract),
         },
-        Inspection::Shadow(contract) => format!("{} ({NOT_ENFORCED})", contract.name()),
+        Inspection::Shadow(contract) => format!("{} ({NOT_ENFORCED})", identified(contract)),
     }
+}
+
+/// Name, version, and the digits of the hash that are on the record.
+fn identified(contract: &Contract) -> String {
+    format!("{}, sha256 {}", contract.name(), contract.short_hash())
 }
 
 /// Name of the contract that is tried beside what is in force.
@@ -179,23 +184,26 @@ fn source(identity: &IdentitySource) -> String {
     }
 }
 
+/// A finding for machines (`contracts.md` section 24).
+pub(super) fn finding(finding: &Finding) -> Value {
+    json!({
+        "severity": if finding.is_error() { "error" } else { "warning" },
+        "check": finding.check,
+        "file": finding.file,
+        // 0 where the file as a whole is meant.
+        "line": finding.line,
+        "column": finding.column,
+        "message": finding.message,
+        "hint": finding.hint,
+    })
+}
+
 fn as_json(config: Option<&Config>, findings: &[Finding]) -> Value {
-    let finding = |finding: &Finding| {
-        json!({
-            "severity": if finding.is_error() { "error" } else { "warning" },
-            "check": finding.check,
-            "file": finding.file,
-            // 0 where the file as a whole is meant.
-            "line": finding.line,
-            "column": finding.column,
-            "message": finding.message,
-            "hint": finding.hint,
-        })
-    };
     let texts = |identities: &[Identity]| -> Vec<String> {
         identities.iter().map(Identity::to_string).collect()
     };
     let name = |inspection: &Inspection| inspection.contract().map(|c| c.name().to_owned());
+    let hash = |inspection: &Inspection| inspection.contract().map(|c| c.hash().to_owned());
     let service = |service: &Service| {
         let policies: Vec<&str> = service.policies.iter().map(|p| p.file.as_str()).collect();
         json!({
@@ -203,6 +211,7 @@ fn as_json(config: Option<&Config>, findings: &[Finding]) -> Value {
             "listen": service.listen,
             "upstream": service.upstream.to_string(),
             "contract": name(&service.inspection),
+            "contract_sha256": hash(&service.inspection),
             "recorded": service.inspection.capture().is_some(),
             "shadow": service.inspection.is_shadow(),
             "beside": beside(service),
@@ -219,6 +228,7 @@ fn as_json(config: Option<&Config>, findings: &[Finding]) -> Value {
             "connect": client.connect,
             "peer": texts(client.peer.identities()),
             "contract": name(&client.inspection),
+            "contract_sha256": hash(&client.inspection),
             "shadow": client.inspection.is_shadow(),
             "tls_min": client.tls.as_str(),
             "identity": source(&client.identity),

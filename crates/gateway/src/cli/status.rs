@@ -308,6 +308,7 @@ mod tests {
             listen: String::new(),
             to: String::new(),
             contract: None,
+            contract_hash: None,
             recorded: false,
             shadow: false,
             beside: None,

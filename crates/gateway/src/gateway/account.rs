@@ -1,10 +1,12 @@
 //! `Account`: what is told of one connection, exactly once.
 
 use super::Gate;
+use super::connection::under;
 use super::live::Live;
 use super::setting::Setting;
 use segwan::tls::verify::Presented;
 use segwan_core::audit::{Event, EventKind, Totals};
+use segwan_core::contract::Contract;
 use segwan_core::identity::Peer;
 use segwan_core::policy::Denial;
 use segwan_core::rejection::Reason;
@@ -16,13 +18,15 @@ pub(super) struct Account {
     gate: Arc<Gate>,
     live: Arc<Live>,
     peer: Option<Arc<Peer>>,
+    /// What it was opened under.
+    contract: Option<Arc<Contract>>,
     admitted: bool,
     told: bool,
 }
 
 impl Account {
     pub(super) fn open(gate: Arc<Gate>, live: Arc<Live>) -> Self {
-        Self { gate, live, peer: None, admitted: false, told: false }
+        Self { gate, live, peer: None, contract: None, admitted: false, told: false }
     }
 
     /// The peer is known from here on.
@@ -50,8 +54,9 @@ impl Account {
         self.gate.recorder.blocked()
     }
 
-    /// The connection is admitted: it will be told as `closed`.
-    pub(super) fn admit(&mut self) {
+    /// The connection is admitted: it will be told as `closed`, with the contract it is under.
+    pub(super) fn admit(&mut self, contract: Option<&Arc<Contract>>) {
+        self.contract = contract.cloned();
         self.admitted = true;
     }
 
@@ -119,6 +124,9 @@ impl Account {
         event.sentence = sentence;
         let ms = u64::try_from(self.live.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         event.totals = Some(Totals { ms, ..totals });
+        if let Some(contract) = &self.contract {
+            event = under(event, contract);
+        }
         self.tell(event);
     }
 

@@ -10,7 +10,7 @@ use super::upstream::{Socket, dial_any};
 use super::{Gate, Inspection, Mode};
 use segwan::{Acceptor, Connector, HandshakeError, Secured};
 use segwan_core::audit::{Event, EventKind, Totals};
-use segwan_core::contract::Side;
+use segwan_core::contract::{Contract, Side};
 use segwan_core::identity::Peer;
 use segwan_core::limits::Limits;
 use segwan_core::now::Now;
@@ -135,7 +135,7 @@ async fn protect(
             return None;
         }
     };
-    account.admit();
+    account.admit(setting.inspection.contract());
     // The Authority knows of its own certificates alone.
     if let Some(seen) = gate.seen.as_ref().filter(|_| !peer.identity().is_foreign()) {
         seen.saw(peer.certificate(), live.address.ip());
@@ -198,7 +198,7 @@ async fn reach(
         account.refuse(reason, sentence);
         return None;
     }
-    account.admit();
+    account.admit(setting.inspection.contract());
     let client = End::new(Socket::Tcp(stream), None);
     let server = End::new(Socket::Tcp(far), Some(Box::new(records)));
     let (passage, tap) = gate.passage(Warrant::NotJudged, &setting, &account);
@@ -271,7 +271,7 @@ impl Gate {
                 let tap = setting.desk.as_ref().map(|desk| {
                     let shadow = Shadow::open(warrant, contract.clone(), limits, now());
                     let whose = account.event(EventKind::WouldReject);
-                    let whose = Event { contract: Some(contract.name().to_owned()), ..whose };
+                    let whose = under(whose, contract);
                     Box::new(desk.tap(shadow, policy, whose, self.recorder.clone()))
                 });
                 return (Passage::Raw(Raw::new(None)), tap);
@@ -295,11 +295,17 @@ impl Gate {
         let secrets = [Side::Client, Side::Server]
             .map(|side| of.is_some_and(|contract| contract.has_secrets(side)));
         let whose = account.event(EventKind::WouldReject);
-        let whose = Event { contract: Some(tried.contract.name().to_owned()), ..whose };
+        let whose = under(whose, &tried.contract);
         let (tried, peer, limits) = (tried.clone(), peer.clone(), Limits::clone(&setting.limits));
         let arrived = Arrived { tried, peer, facts, limits, secrets };
         Some(Box::new(desk.tap_beside(arrived, whose, self.recorder.clone())))
     }
+}
+
+/// An event with the contract that it belongs to.
+pub(super) fn under(event: Event, contract: &Contract) -> Event {
+    let (name, hash) = (contract.name().to_owned(), contract.short_hash().to_owned());
+    Event { contract: Some(name), contract_hash: Some(hash), ..event }
 }
 
 /// `work`, unless the connection is told to end before.

@@ -213,6 +213,8 @@ pub struct GateStatus {
     pub to: String,
     /// Name of the contract; none for `contract = "raw"`.
     pub contract: Option<String>,
+    /// The first 16 digits of its hash.
+    pub contract_hash: Option<String>,
     /// Whether what passes is recorded.
     pub recorded: bool,
     /// The contract is tried, and not enforced.
@@ -290,6 +292,7 @@ impl Gateway {
                 listen: *address,
                 to,
                 contract: inspection.contract().map(|contract| contract.name().to_owned()),
+                contract_hash: inspection.contract().map(|of| of.short_hash().to_owned()),
                 recorded: inspection.capture().is_some(),
                 shadow: inspection.is_shadow(),
                 beside: beside.as_ref().map(|tried| tried.contract.name().to_owned()),

@@ -249,7 +249,8 @@ impl Watched {
             return event;
         }
         let sentence = HIDDEN.to_owned();
-        Event { sentence, resources: Vec::new(), pointer: None, bytes: None, ..event }
+        let event = Event { pointer: None, bound: None, value: None, bytes: None, ..event };
+        Event { sentence, resources: Vec::new(), ..event }
     }
 
     /// The tried policy would not have let the connection in.
@@ -277,7 +278,11 @@ impl Watched {
         event.peer.clone_from(&whose.peer);
         event.serial.clone_from(&whose.serial);
         event.issuer.clone_from(&whose.issuer);
-        event.contract = event.contract.or_else(|| whose.contract.clone());
+        if event.contract.is_none() {
+            event.contract.clone_from(&whose.contract);
+            event.contract_hash.clone_from(&whose.contract_hash);
+            event.mode = Some("shadow");
+        }
         self.recorder.record_aside(event);
     }
 }

@@ -254,6 +254,7 @@ impl Process {
             }
             event.service = gate.name;
             event.contract = gate.contract;
+            event.contract_hash = gate.contract_hash;
             self.recorder.record(event);
         }
     }

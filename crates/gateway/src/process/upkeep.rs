@@ -186,6 +186,7 @@ mod tests {
             listen: ([127, 0, 0, 1], 7443).into(),
             to: String::new(),
             contract: None,
+            contract_hash: None,
             recorded: false,
             shadow: false,
             beside: None,

@@ -91,5 +91,7 @@ fn kind(event: &Event) -> Event {
     kind.class = event.class;
     kind.direction = event.direction;
     kind.contract.clone_from(&event.contract);
+    kind.contract_hash.clone_from(&event.contract_hash);
+    kind.mode = event.mode;
     kind
 }
