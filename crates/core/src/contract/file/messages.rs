@@ -411,9 +411,6 @@ fn remember(message: &Table<'_, '_>, view: &View<'_>) -> Vec<Remember> {
             None => ("K-30", format!("`{at}` is remembered, but the message does not have it")),
             Some(shown) if shown.secret => ("K-60", format!("`{at}` is secret, and is not kept")),
             Some(shown) if !shown.required => ("K-30", format!("`{at}` may be absent")),
-            Some(shown) if shown.unbounded => {
-                ("K-31", format!("`{at}` has no bounds, and policies read what is kept"))
-            }
             Some(shown) if !scalar(&shown.kind) => ("K-47", format!("`{at}` is no scalar")),
             Some(Shown { unbounded: true, .. }) => {
                 let text = format!("`{at}` has no bounds, and policies may read it");

@@ -104,8 +104,7 @@ answers = ["one"]
 "#;
     let shown = |text: &str| {
         let contract = contract(text);
-        let request = contract.client.messages[0].request().unwrap();
-        let asking = request.asking.as_ref().unwrap();
+        let asking = contract.client.messages[0].asking().unwrap();
         asking.context.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>()
     };
     assert_eq!(shown(text), ["n"]);
@@ -172,7 +171,7 @@ fn an_integer_without_bounds_reaches_no_policy_in_a_list_or_an_object() {
     }
     refused(
         &schema(int, "remember = { n = \"n\" }"),
-        "error[K-31]: `/n` has no bounds, and policies read what is kept",
+        "error[K-31]: `/n` has no bounds, and policies may read it",
     );
     let wanted = "error[K-31]: `/n` has no bounds, and resources are named by it";
     refused(&schema(int, "resource = \"a/${n}\""), wanted);
