@@ -4,6 +4,7 @@
 //! contract exists only if nothing was. Keys and kinds of later levels are refused by name.
 
 mod actions;
+mod bundle;
 mod codec;
 mod cost;
 mod decoders;

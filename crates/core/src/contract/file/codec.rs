@@ -52,7 +52,7 @@ fn made(top: &Table<'_, '_>, name: &Placed<&str>, keys: Option<&Table<'_, '_>>) 
         "json-rpc" => json_rpc::json_rpc(keys).map(Codec::JsonRpc),
         "hl7" => hl7(top, name, keys).map(Codec::Hl7),
         later @ ("mqtt" | "syslog" | "dicom" | "fix") => {
-            let message = format!("codec `{later}` needs contract level 3");
+            let message = format!("codec `{later}` needs contract level 3, this build has level 2");
             top.error("K-03", name.span.clone(), message);
             None
         }

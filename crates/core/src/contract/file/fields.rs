@@ -342,9 +342,11 @@ pub(super) fn schema(
 ) -> Option<Schema> {
     let value = message.value("schema")?;
     let span = value.span();
+    let mut file = None;
     let json = match value.get_ref() {
         DeValue::String(text) if text.trim_start().starts_with('{') => parse(text),
         DeValue::String(name) => {
+            file = Some(name.as_ref());
             let text = if is_plain_path(name) {
                 read(name)
             } else {
@@ -362,6 +364,7 @@ pub(super) fn schema(
         }
         other => json(other).ok_or_else(|| "a schema is a table, JSON text or a file".to_owned()),
     };
+    let json = json.and_then(|json| super::bundle::bundle(json, file, read, parse));
     let json = json.map_err(|sentence| message.error("K-04", span.clone(), sentence)).ok()?;
     let add = |finding: SchemaFinding, warning: bool| {
         let made = message.document().error(finding.check, span.clone(), finding.message);
@@ -411,7 +414,7 @@ fn json(value: &DeValue<'_>) -> Option<serde_json::Value> {
     })
 }
 
-fn is_plain_path(path: &str) -> bool {
+pub(super) fn is_plain_path(path: &str) -> bool {
     let good = |b: u8| {
         b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'/' | b'-')
     };

@@ -487,6 +487,50 @@ fn a_fault_in_one_message_is_no_fault_of_another() {
     assert!(all[0].contains("error[K-02]"), "{all:?}");
 }
 
+// K-04, K-33: files beside the contract are one schema, and nothing leaves it.
+#[test]
+fn a_schema_may_be_made_of_files() {
+    let order = r##"{ "type": "object", "additionalProperties": false, "required": ["n", "of"],
+      "properties": { "n": { "$ref": "parts/number.json" }, "of": { "$ref": "parts/more.json#/$defs/word" },
+                      "$ref": { "const": "REF" } } }"##;
+    let number =
+        r##"{ "type": "integer", "minimum": 1, "maximum": 9, "not": { "$ref": "more.json" } }"##;
+    let more = r##"{ "const": 5, "$defs": { "word": { "enum": ["a"], "$ref": "#/$defs/short" }, "short": { "type": "string", "maxLength": 1 } } }"##;
+    let load = |reference: &str| {
+        let order = order.replace("REF", reference);
+        let read = |name: &str| match name {
+            "order.json" => Ok(order.clone()),
+            "parts/number.json" => Ok(number.replace("more.json", reference)),
+            "parts/more.json" => Ok(more.to_owned()),
+            other => Err(format!("there is no `{other}`")),
+        };
+        let one = "[[client.message]]\nname = \"one\"\naction = \"one\"\nschema = \"order.json\"\n";
+        let text = lines(r#"{ kind = "json" }"#, "", one);
+        let loaded = Contract::load("t.toml", &text, &read);
+        let told = |all: Vec<crate::finding::Finding>| {
+            all.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        };
+        loaded.map(|(contract, _)| contract).map_err(told)
+    };
+    let contract = load("more.json").unwrap();
+    let schema = contract.client.messages[0].schema.as_ref().unwrap();
+    let judge = |n: i64, of: &'static str| {
+        let members = vec![("n".into(), Value::Int(n)), ("of".into(), Value::Text(of.into()))];
+        schema.check(&Value::Map(members)).is_ok()
+    };
+    assert!(judge(1, "a") && !judge(5, "a") && !judge(10, "a") && !judge(1, "b"));
+    for (reference, wanted) in [
+        ("none.json", "error[K-04]: there is no `parts/none.json`"),
+        ("../more.json", "error[K-33]: `$ref` to `../more.json` leads out of the schema"),
+        ("https://example.com/more.json", "error[K-33]"),
+        ("more.json#word", "error[K-33]"),
+        ("number.json", "error[K-35]"),
+    ] {
+        let found = load(reference).unwrap_err();
+        assert!(found.contains(wanted), "{reference}: {found}");
+    }
+}
+
 /// A random message of JSON: what tells it from others, if anything does.
 fn told() -> impl Strategy<Value = String> {
     let value = prop_oneof![Just("\"a\""), Just("\"b\""), Just("1"), Just("2")];
