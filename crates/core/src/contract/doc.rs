@@ -3,6 +3,7 @@
 
 mod schema;
 
+use super::codec::Codec;
 use super::field::FieldRule;
 use super::frame::{AtEof, FrameRule};
 use super::limit::{Bucket, Per, Rate};
@@ -43,6 +44,9 @@ impl Contract {
         let who = side.as_str();
         let direction = self.direction(side);
         let _ = writeln!(text, "## What the {who} may say\n\n{}\n", read_as(direction));
+        if let (Some(Codec::Hl7(hl7)), Side::Client) = (&self.codec, side) {
+            let _ = writeln!(text, "{}\n", hl7.told());
+        }
         if direction.frame.uninspected().is_some() {
             return;
         }
@@ -107,9 +111,10 @@ impl Contract {
     fn actions_table(&self, text: &mut String) {
         text.push_str("## What a policy decides\n\n");
         if let Some(role) = &self.role {
+            let _ = writeln!(text, "{}\n", role.told());
             let without =
                 if role.refuses() { "may not connect" } else { "has none of the rights of one" };
-            let _ = writeln!(text, "A peer has a role; who has none {without}.\n");
+            let _ = writeln!(text, "Who has none {without}.\n");
         }
         text.push_str("| action | of messages | it sees |\n|---|---|---|\n");
         for action in self.actions() {
@@ -185,6 +190,12 @@ impl Contract {
         if json(&self.client) || json(&self.server) {
             rows.push(("objects and lists within each other", wire.depth.to_string()));
             rows.push(("values and keys of one message", wire.nodes.to_string()));
+        }
+        if let Some(Codec::Resp(resp)) = &self.codec {
+            rows.push(("words of a command", resp.args().to_string()));
+            rows.push(("one string", format!("{} bytes", wire.string)));
+            rows.push(("values within each other in a reply", wire.depth.to_string()));
+            rows.push(("values of one reply", wire.nodes.to_string()));
         }
         rows.push(("requests in flight", limits.in_flight.to_string()));
         rows.push(("reply within", units::shown(limits.reply_timeout)));
@@ -272,7 +283,12 @@ fn fields(direction: &Direction, message: &MessageRule) -> String {
         fields.extend(schema::lines(schema.source()));
     }
     fields.extend(message.rules.iter().map(|rule| format!("`{}`", cell(rule.text()))));
-    fields.extend(message.secrets.iter().map(|at| format!("`{at}` is a secret")));
+    if let Some(segments) = &message.segments {
+        fields.insert(0, format!("segments `{}`", segments.told()));
+        fields.push("all segments but `MSH` are secrets".to_owned());
+    } else {
+        fields.extend(message.secrets.iter().map(|at| format!("`{at}` is a secret")));
+    }
     if fields.is_empty() && matches!(decode, DecodeRule::Modbus(_)) {
         return "as its request asked".to_owned();
     }
@@ -339,7 +355,11 @@ fn refusal(fault: &str, reject: &Reject, text: &mut String) {
     let then = then.map_or("close", |(name, _)| name);
     let alarm = if reject.alert { ", and an alarm" } else { "" };
     let goes_on = matches!(reject.then, Then::Continue | Then::Drop);
-    let most = if goes_on { format!("{} times", reject.max) } else { String::new() };
+    let most = match reject.max {
+        _ if !goes_on => String::new(),
+        u32::MAX => "any number of times".to_owned(),
+        max => format!("{max} times"),
+    };
     let _ = writeln!(text, "| {fault} | {hears} | {then}{alarm} | {most} |");
 }
 

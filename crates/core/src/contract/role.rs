@@ -92,6 +92,36 @@ impl RoleRule {
         role.and_then(|role| self.acceptable(role)).map_err(|why| format!("it has no role: {why}"))
     }
 
+    /// Where the role stands, which there are and who vouches for them, in words for a reviewer.
+    #[must_use]
+    pub fn told(&self) -> String {
+        let listed = |all: &[String]| {
+            all.iter().map(|one| format!("`{one}`")).collect::<Vec<_>>().join(", ")
+        };
+        let source = match &self.source {
+            RoleSource::Extension { oid, of } => {
+                format!("the one {} in extension {oid} of its certificate", of.name())
+            }
+            RoleSource::Path { before, behind } => {
+                let role = ["{role}".to_owned()];
+                let path: Vec<&str> =
+                    before.iter().chain(&role).chain(behind).map(String::as_str).collect();
+                format!("in the path of its identity, `/{}`", path.join("/"))
+            }
+            RoleSource::Unit => "the one organizational unit of its certificate".to_owned(),
+            RoleSource::Profile => "the profile of its certificate".to_owned(),
+        };
+        let roles = match &self.allow {
+            Some(allow) => format!("one of {}", listed(allow)),
+            None => "any name; the policies say which of them have rights".to_owned(),
+        };
+        let issuers = match &self.issuers {
+            Some(issuers) => format!(" {} may vouch for it.", listed(issuers)),
+            None => String::new(),
+        };
+        format!("A peer's role is {source}: {roles}.{issuers}")
+    }
+
     /// Whether a peer without a role may not even connect.
     #[must_use]
     pub fn refuses(&self) -> bool {

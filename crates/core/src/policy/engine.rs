@@ -384,12 +384,14 @@ fn peer_entity(peer: &Peer, principal: EntityUid, parents: HashSet<EntityUid>) -
     ])
     .ok()?;
     let identity = peer.identity();
-    let attributes = HashMap::from([
+    let mut attributes = HashMap::from([
         ("name".to_owned(), text(&identity.to_string())),
         ("trust_domain".to_owned(), text(identity.trust_domain().unwrap_or_default())),
         ("last".to_owned(), text(identity.last())),
         ("certificate".to_owned(), certificate),
     ]);
+    let profile = peer.claims().profile.map(|profile| ("profile".to_owned(), text(profile)));
+    attributes.extend(profile);
     Entity::new(principal, attributes, parents).ok()
 }
 

@@ -90,6 +90,7 @@ entity Peer in [TrustDomain, Role] = {
   name: String,
   trust_domain: String,
   last: String,
+  profile?: String,
   certificate: { serial: String, issuer: String, not_before: datetime, not_after: datetime },
 };
 entity Service;

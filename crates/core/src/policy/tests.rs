@@ -110,6 +110,26 @@ fn ask(
     }
 }
 
+// CON-20: a policy may ask by which profile a certificate was issued; one of none is of no profile.
+#[test]
+fn a_policy_sees_the_profile_of_a_certificate() {
+    use crate::identity::Claims;
+    let text = r#"
+@id("clients-connect")
+permit (principal, action == Action::"connect", resource)
+when { principal has profile && principal.profile == "client" };
+"#;
+    for (profile, connects) in [(Some("client"), true), (Some("peer"), false), (None, false)] {
+        // A set of policies keeps what it knows of a certificate.
+        let policy = compile(text).unwrap();
+        let claims = Claims { units: vec![], profile };
+        let peer = Peer::clone(&peer("spiffe://factory.example/hmi")).with_claims(claims);
+        let admitted = policy.admit(Arc::new(peer), facts(), at(TEN_IN_KOREA));
+        assert_eq!(admitted.is_ok(), connects, "{profile:?}");
+    }
+    assert!(compile(&text.replace("principal has profile && ", "")).is_err());
+}
+
 // CON-20: the decision table of contracts.md 26.3
 #[test]
 fn decisions_are_those_of_the_written_table() {

@@ -78,6 +78,31 @@ impl Hl7 {
         Hl7Rule { side, charsets: self.charsets.clone(), segment_end: self.segment_end }
     }
 
+    /// How messages are written, and whose a refusal is, in words for a reviewer.
+    pub(crate) fn told(&self) -> String {
+        let named = Self::CHARSETS.iter().filter(|(_, known)| self.charsets.contains(known));
+        let named: Vec<String> = named.map(|(name, _)| format!("`{name}`")).collect();
+        let absent = match self.charsets.contains(&Charset::Ascii) {
+            true => "ASCII where it names none",
+            false => "and is never empty",
+        };
+        let end = match self.segment_end {
+            SegmentEnd::Cr => "CR",
+            SegmentEnd::Lf => "LF",
+            SegmentEnd::CrLf => "CR LF",
+        };
+        let at = match self.ack_facility.as_str() {
+            "" => String::new(),
+            facility => format!(" at `{facility}`"),
+        };
+        format!(
+            "Segments end with {end}: `?` is at most one, `*` any number, `+` at least one. MSH-18 names the charset, {} ({absent}). \
+             An acknowledgement that refuses is from `{}`{at}.",
+            named.join(" or "),
+            self.ack_app
+        )
+    }
+
     /// One message at a time, as the lower layer protocol demands.
     pub(super) fn limits() -> ContractLimits {
         let mut limits = ContractLimits::default();

@@ -55,7 +55,7 @@ impl Resp {
         RespFrame { side, args: self.args, string: self.string, nodes: self.nodes }
     }
 
-    pub(super) fn args(&self) -> usize {
+    pub(in crate::contract) fn args(&self) -> usize {
         self.args
     }
 

@@ -58,6 +58,20 @@ impl Segments {
         Self(vec![one("MSH", true, false), one("MSA", true, false), one("ERR", false, true)])
     }
 
+    /// The list as a contract writes it.
+    pub(crate) fn told(&self) -> String {
+        let entry = |listed: &Listed| {
+            let count = match (listed.required, listed.many) {
+                (true, false) => "",
+                (false, false) => "?",
+                (false, true) => "*",
+                (true, true) => "+",
+            };
+            format!("{}{count}", listed.name)
+        };
+        self.0.iter().map(entry).collect::<Vec<_>>().join(" ")
+    }
+
     /// Whether a segment may be there.
     pub(crate) fn lists(&self, name: &str) -> bool {
         self.0.iter().any(|listed| *listed.name == *name)

@@ -75,6 +75,23 @@ fn the_example_loads_without_a_warning_and_its_vectors_hold() {
     }
 }
 
+// A reviewer reads what the codec holds too (P12).
+#[test]
+fn the_document_shows_segments_charsets_and_whose_refusals_are() {
+    let document = load(ADMIT).unwrap().document();
+    for says in [
+        "segments `MSH EVN PID NK1* PV1 OBX*`",
+        "all segments but `MSH` are secrets",
+        "Segments end with CR",
+        "`ASCII` or `UNICODE UTF-8` (ASCII where it names none)",
+        "is from `SEGWAN` at `WARD1`",
+        "acknowledgement `AE`",
+    ] {
+        assert!(document.contains(says), "{says}\n{document}");
+    }
+    assert!(load(KOREAN).unwrap().document().contains("Segments end with CR LF"));
+}
+
 // TRAP-25: the charset is the one that MSH-18 names, or the message does not pass.
 #[test]
 fn the_charset_is_the_one_that_the_header_names() {

@@ -482,6 +482,23 @@ fn a_transaction_is_not_used_twice_at_once() {
     assert_eq!(run.seen.reasons, [Reason::PairOpen]);
 }
 
+// A reviewer reads the whole bound of a request, and where a role comes from (P12).
+#[test]
+fn the_document_shows_ends_of_ranges_and_roles() {
+    let document = contract(UNITS).document();
+    for says in [
+        "`this.addr + this.count <= 200`",
+        "| denied | exception 1 | continue | any number of times |",
+        "A peer's role is the one UTF8String in extension 1.3.6.1.4.1.50316.802.1 of its certificate",
+    ] {
+        assert!(document.contains(says), "{says}\n{document}");
+    }
+    let listed =
+        UNITS.replace("missing =", "allow = [\"Viewer\"], issuers = [\"plant\"], missing =");
+    let document = contract(&listed).document();
+    assert!(document.contains("one of `Viewer`. `plant` may vouch for it."), "{document}");
+}
+
 // ---- K-80 ----
 
 #[test]
