@@ -10,7 +10,6 @@ mod exchange;
 mod load;
 mod places;
 mod policies;
-
 mod record;
 mod replies;
 

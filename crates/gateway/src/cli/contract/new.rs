@@ -35,8 +35,28 @@ enum Kind {
     LengthJson,
     /// Bytes with their length before them
     LengthBinary,
+    /// Commands in netstrings
+    NetstringText,
+    /// Binary items in frames of one size
+    FixedStruct,
+    /// One text in each direction, ended by the end of the stream
+    EofText,
+    /// Text with its length in digits ahead, as syslog over TLS has it
+    OctetCountText,
+    /// JSON behind `Content-Length`
+    HeadersJson,
+    /// Text in blocks of MLLP
+    MllpText,
+    /// Fixed columns in EUC-KR
+    Columns,
     /// Modbus/TCP
     Modbus,
+    /// Redis or Valkey
+    Resp,
+    /// JSON-RPC 2.0
+    JsonRpc,
+    /// HL7 version 2 over MLLP
+    Hl7,
 }
 
 impl Kind {
@@ -47,7 +67,17 @@ impl Kind {
             Self::DelimiterText => include_str!("templates/delimiter-text.toml"),
             Self::LengthJson => include_str!("templates/length-json.toml"),
             Self::LengthBinary => include_str!("templates/length-binary.toml"),
+            Self::NetstringText => include_str!("templates/netstring-text.toml"),
+            Self::FixedStruct => include_str!("templates/fixed-struct.toml"),
+            Self::EofText => include_str!("templates/eof-text.toml"),
+            Self::OctetCountText => include_str!("templates/octet-count-text.toml"),
+            Self::HeadersJson => include_str!("templates/headers-json.toml"),
+            Self::MllpText => include_str!("templates/mllp-text.toml"),
+            Self::Columns => include_str!("templates/columns.toml"),
             Self::Modbus => include_str!("templates/modbus.toml"),
+            Self::Resp => include_str!("templates/resp.toml"),
+            Self::JsonRpc => include_str!("templates/json-rpc.toml"),
+            Self::Hl7 => include_str!("templates/hl7.toml"),
         }
     }
 }
