@@ -309,3 +309,57 @@ fn a_test_supposes_only_what_may_be_remembered() {
     let unlike = load("most = 3", "most = \"3\"");
     assert!(unlike.contains("[K-90]: `most` is remembered as another type"), "{unlike}");
 }
+
+// Section 15.5, K-47: what a field is written as is its type in a policy, where Cedar has one.
+#[test]
+fn decimals_and_dates_have_types_of_their_own() {
+    let text = r#"
+contract = "t/1"
+[client]
+frame = { kind = "lines" }
+decode = { kind = "kv", charset = "ascii", sep = ";", eq = "=", names = ["won", "fine", "huge", "few", "day", "at", "short"] }
+[[client.message]]
+name = "pay"
+action = "pay"
+expects = "none"
+fields.won = { decimal = { digits = 14, scale = 4 } }
+fields.fine = { decimal = { digits = 3, scale = 5 } }
+fields.huge = { decimal = { digits = 18, scale = 0 } }
+fields.few = { decimal = { digits = 18, scale = 0, min = "0", max = "922337203685477" } }
+fields.day = { date = "YYYYMMDD" }
+fields.at = { date = "rfc3339", optional = true }
+fields.short = { date = "YYMMDD" }
+[server]
+frame = { kind = "lines" }
+decode = { kind = "text", charset = "ascii" }
+[[server.message]]
+name = "b"
+grammar = "b"
+pushes = true
+"#;
+    let schema = crate::policy::schema::cedar_schema(&contract(text).actions());
+    for wanted in [
+        "\"won\": decimal",
+        "\"fine\": String",
+        "\"huge\": String",
+        "\"few\": decimal",
+        "\"day\": datetime",
+        "\"at\"?: datetime",
+        "\"short\": String",
+    ] {
+        assert!(schema.contains(wanted), "{wanted}: {schema}");
+    }
+    // A number of JSON is no text, so one that is no `decimal` cannot be shown.
+    let json = |scale: u8| {
+        let text = format!(
+            "contract = \"t/1\"\n[client]\nframe = {{ kind = \"lines\" }}\ndecode = {{ kind = \"json\" }}\n\
+             [[client.message]]\nname = \"pay\"\naction = \"pay\"\nexpects = \"none\"\ncontext = {{ won = \"/won\" }}\n\
+             fields.won = {{ decimal = {{ digits = 9, scale = {scale} }} }}\n[server]\nframe = {{ kind = \"lines\" }}\n\
+             decode = {{ kind = \"json\" }}\n[[server.message]]\nname = \"b\"\npushes = true\nfields.b = {{ int = [1, 2] }}\n"
+        );
+        Contract::load("t.toml", &text, &|_| Err("no file".to_owned())).map(|_| ())
+    };
+    assert_eq!(json(4), Ok(()));
+    let found = json(5).unwrap_err();
+    assert_eq!((found.len(), found[0].check, found[0].line), (1, Some("K-47"), 9), "{found:?}");
+}
