@@ -230,8 +230,8 @@ fn a_policy_that_reads_what_an_older_contract_does_not_show_denies_there() {
     assert_eq!(asked(&mut new, b"99\n"), "109\n");
     assert_eq!(asked(&mut new, b"100\n"), "Not allowed\n");
     assert_eq!(asked(&mut old, b"5\n"), "Not allowed\n");
-    let rejected = world.events().into_iter().filter(|e| e.event == EventKind::Rejected);
-    assert_eq!(rejected.last().unwrap().reason, Some(Reason::PolicyError));
+    let mut rejected = world.events().into_iter().filter(|e| e.event == EventKind::Rejected);
+    assert_eq!(rejected.next_back().unwrap().reason, Some(Reason::PolicyError));
 }
 
 // TRAP-27

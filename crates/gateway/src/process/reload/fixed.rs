@@ -96,7 +96,7 @@ impl Fixed {
     fn table<const N: usize>(&mut self, kind: &str, name: &str, differs: [(&[&str], bool); N]) {
         for (keys, _) in differs.into_iter().filter(|(_, differs)| *differs) {
             let here = keys.iter().find(|key| self.places.has(&[kind, name, key]));
-            let Some(key) = here.or(keys.first()) else { continue };
+            let Some(key) = here.or_else(|| keys.first()) else { continue };
             let message = format!("`{key}` of `[{kind}.{name}]` is not what it was started with");
             self.tell(&[kind, name, key], message);
         }
