@@ -387,10 +387,12 @@ impl Session {
             let used = self.process(side, bytes, policy, now, out);
             let rest = bytes.get(used..).unwrap_or_default();
             if !self.ended {
-                self.inbound(side).rest.append(rest);
+                let frame = self.contract.frame_limit(side);
+                self.inbound(side).rest.append(rest, frame);
             }
         } else {
-            inbound.rest.append(bytes);
+            let frame = self.contract.frame_limit(side);
+            self.inbound(side).rest.append(bytes, frame);
             self.go_on(side, policy, now, out);
         }
         self.settle(now, out);

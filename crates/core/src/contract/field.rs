@@ -408,6 +408,70 @@ mod tests {
         assert_eq!(reason(&rule, list(10)), Some(Reason::Each));
     }
 
+    // CON-13: at both bounds of each key and one beyond them.
+    #[test]
+    fn each_bound_holds_at_it_and_not_beyond_it() {
+        let text = |n: usize| Value::Text("한".repeat(n).into());
+        let ascii = |text: &str| Value::Text(text.to_owned().into());
+        let list = |n: usize| Value::List(vec![Value::Int(1); n]);
+        let bytes = |n: usize| Value::Bytes(vec![0xff; n].into());
+        let base = FieldRule::default;
+        let int = FieldRule { int: Some((-2, 3)), ..base() };
+        let len = FieldRule { len: Some((1, 3)), ..base() };
+        let size = FieldRule { bytes: Some((3, 6)), ..base() };
+        let each = FieldRule { each: Some(Box::new(int.clone())), len: Some((1, 3)), ..base() };
+        let form = |form: Form| FieldRule { form: Some(form), ..base() };
+        let decimal =
+            || form(Form::Decimal(Decimal::new(3, 2, Some("-1.50"), Some("500.00")).unwrap()));
+        let elements = |n: i64| Value::List(vec![Value::Int(n)]);
+        // The rule, what stands at its bounds, what stands beyond them, and the reason.
+        let rows = [
+            (
+                int.clone(),
+                vec![Value::Int(-2), Value::Int(3)],
+                vec![Value::Int(-3), Value::Int(4), Value::Int(i64::MIN), Value::Int(i64::MAX)],
+                Reason::Range,
+            ),
+            (
+                int,
+                vec![ascii("-2"), ascii("3")],
+                vec![ascii("-3"), ascii("4"), ascii("999999999999999999")],
+                Reason::Range,
+            ),
+            (len.clone(), vec![text(1), text(3)], vec![text(0), text(4)], Reason::Length),
+            (len, vec![list(1), list(3)], vec![list(0), list(4)], Reason::Length),
+            (size.clone(), vec![text(1), text(2)], vec![text(0), text(3)], Reason::Length),
+            (size, vec![bytes(3), bytes(6)], vec![bytes(2), bytes(7)], Reason::Length),
+            (each, vec![elements(-2), elements(3)], vec![elements(-3), elements(4)], Reason::Each),
+            (
+                decimal(),
+                vec![ascii("-1.50"), ascii("-1.5"), ascii("500.00"), ascii("500"), ascii("0.01")],
+                vec![ascii("-1.51"), ascii("500.01"), ascii("1000"), ascii("0.001")],
+                Reason::Decimal,
+            ),
+            (
+                form(Form::Hex(1, 2)),
+                vec![ascii("00"), ascii("00ff")],
+                vec![ascii(""), ascii("00ff00")],
+                Reason::Encoding,
+            ),
+            (
+                form(Form::Base64(1, 3)),
+                vec![ascii("YQ=="), ascii("YWJj")],
+                vec![ascii(""), ascii("YWJjZA==")],
+                Reason::Encoding,
+            ),
+        ];
+        for (rule, good, bad, expected) in rows {
+            for value in good {
+                assert_eq!(reason(&rule, value.clone()), None, "{value:?}");
+            }
+            for value in bad {
+                assert_eq!(reason(&rule, value.clone()), Some(expected), "{value:?}");
+            }
+        }
+    }
+
     // TRAP-20, section 17
     #[test]
     fn a_secret_is_in_no_sentence() {

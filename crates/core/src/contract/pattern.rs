@@ -293,6 +293,30 @@ mod tests {
         assert!(!pattern.matches(&"x".repeat(60_000)));
     }
 
+    // CON-10, TRAP-12: an engine that goes back would take longer than the sun has. Time is linear
+    // because there is no such engine here; that it ends at all is what is shown.
+    #[test]
+    fn patterns_that_are_known_to_explode_end_at_once() {
+        let rows = [
+            ("(a+)+", "a", "!"),
+            ("([a-zA-Z]+)*", "a", "!"),
+            ("(a|aa)+", "a", "!"),
+            ("(a|a?)+", "a", "!"),
+            ("(.*a){20}", "a", "!"),
+            ("([a-z]+[a-z]+)+x", "y", "!"),
+            ("(([a-z])+.)+[A-Z]([a-z])+", "a", "!"),
+            ("(0|1|00|11|01|10)*2", "01", "3"),
+            ("([a-z0-9]+[._-]?)+@[a-z]+", "a.", " "),
+            ("a?a?a?a?a?a?a?a?a?a?a?a?a?a?a?a?a{16}b", "a", "!"),
+        ];
+        for (text, piece, end) in rows {
+            let pattern = Pattern::compile(text, true).unwrap();
+            let hostile = format!("{}{end}", piece.repeat(20_000));
+            assert!(!pattern.matches(&hostile), "{text}");
+            assert_eq!(pattern.read(&hostile), None, "{text}");
+        }
+    }
+
     #[test]
     fn named_groups_become_members() {
         let pattern = Pattern::compile(r"(?P<verb>[A-Z]+)(?: (?P<n>-?[0-9]+))?", true).unwrap();

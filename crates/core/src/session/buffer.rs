@@ -38,13 +38,21 @@ impl Buffer {
         std::mem::replace(self, Self::new(secret))
     }
 
-    pub(super) fn append(&mut self, more: &[u8]) {
-        let needed = self.bytes.len().saturating_add(more.len());
-        if self.secret && needed > self.bytes.capacity() {
-            let mut room = Vec::with_capacity(needed.max(self.bytes.capacity().saturating_mul(2)));
-            room.extend_from_slice(&self.bytes);
-            self.bytes.zeroize();
-            self.bytes = room;
+    /// Adds bytes. Room is made for twice as many, but for no more than `frame`, the largest frame
+    /// of the direction, and for what arrived beyond it.
+    pub(super) fn append(&mut self, more: &[u8], frame: usize) {
+        let (held, room) = (self.bytes.len(), self.bytes.capacity());
+        let needed = held.saturating_add(more.len());
+        if needed > room {
+            let larger = needed.max(room.saturating_mul(2).min(frame));
+            if self.secret {
+                let mut room = Vec::with_capacity(larger);
+                room.extend_from_slice(&self.bytes);
+                self.bytes.zeroize();
+                self.bytes = room;
+            } else {
+                self.bytes.reserve_exact(larger.saturating_sub(held));
+            }
         }
         self.bytes.extend_from_slice(more);
     }
@@ -96,7 +104,7 @@ mod tests {
         assert_eq!(&bytes, b"half\0\0\0\0\0\0\0\0\0\0\0");
         let mut buffer = Buffer::new(true);
         for piece in ["pin 123456\n", "ha", "lf"] {
-            buffer.append(piece.as_bytes());
+            buffer.append(piece.as_bytes(), 64);
         }
         buffer.forget(11);
         assert_eq!(buffer.as_slice(), b"half");

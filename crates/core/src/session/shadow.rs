@@ -105,12 +105,13 @@ impl Shadow {
         if self.is_lost(side) || bytes.is_empty() {
             return;
         }
+        let frame = self.session.contract.frame_limit(side);
         let mut rest = self.session.inbound(side).rest.take();
         if rest.is_empty() {
             let used = self.process(side, bytes, policy, now, told);
-            rest.append(bytes.get(used..).unwrap_or_default());
+            rest.append(bytes.get(used..).unwrap_or_default(), frame);
         } else {
-            rest.append(bytes);
+            rest.append(bytes, frame);
             let used = self.process(side, rest.as_slice(), policy, now, told);
             rest.forget(used);
         }

@@ -7,6 +7,7 @@ mod checks;
 mod claims;
 mod closed;
 mod exchange;
+mod held;
 mod load;
 mod places;
 mod policies;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::contract::Side;
 
 fn headers() -> FrameRule {
     let allow = ["Content-Length", "Content-Type"];
@@ -43,6 +44,27 @@ fn of_four() -> Vec<(FrameRule, &'static [u8])> {
         (headers(), b"Content-Length: 4\r\n\r\nabcd"),
         (octet_count(), b"4 abcd"),
         (switch(), b"\x03\x04abcd"),
+        (fixed(4), b"abcd"),
+        (lines("lf"), b"abcd\n"),
+        (lines("crlf"), b"abcd\r\n"),
+        (lines("both"), b"abcd\n"),
+        (FrameRule::Delimiter(Delimiter::new(b"\0").unwrap()), b"abcd\0"),
+        (FrameRule::Delimiter(Delimiter::new(b"\0;").unwrap()), b"abcd\0;"),
+        (length(LengthType::Big(1)), b"\x04abcd"),
+        (length(LengthType::Big(2)), b"\0\x04abcd"),
+        (length(LengthType::Little(2)), b"\x04\0abcd"),
+        (length(LengthType::Big(3)), b"\0\0\x04abcd"),
+        (length(LengthType::Little(3)), b"\x04\0\0abcd"),
+        (length(LengthType::Big(4)), b"\0\0\0\x04abcd"),
+        (length(LengthType::Little(4)), b"\x04\0\0\0abcd"),
+        (length(LengthType::Big(8)), b"\0\0\0\0\0\0\0\x04abcd"),
+        (length(LengthType::Little(8)), b"\x04\0\0\0\0\0\0\0abcd"),
+        (length(LengthType::Varint(5)), b"\x04abcd"),
+        (length(LengthType::AsciiDec(4)), b"0004abcd"),
+        (
+            FrameRule::Length(Length::new(LengthType::Big(2), 2, true, 0, b"\x03\0", 0).unwrap()),
+            b"\x03\0\0\x08abcd",
+        ),
     ]
 }
 
@@ -70,6 +92,52 @@ fn a_frame_may_be_as_large_as_the_limit_with_all_its_bytes() {
             assert_eq!(frames(&rule, &[&frame[..cut]], 64), (vec![], Some(Reason::TruncatedFrame)));
             let reset = rule.end(&frame[..cut], false, 64).unwrap_err();
             assert_eq!(reset.reason, Reason::TruncatedStream);
+        }
+    }
+}
+
+/// The protocols whose frame is their payload.
+fn whole() -> Vec<(FrameRule, &'static [u8])> {
+    let resp = |side| FrameRule::Resp(RespFrame { side, args: 9, string: 99, nodes: 9 });
+    vec![
+        (FrameRule::Mbap, b"\0\x01\0\0\0\x06\x01\x03\0\0\0\x01"),
+        (resp(Side::Client), b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n"),
+        (resp(Side::Server), b"+OK\r\n"),
+        (resp(Side::Server), b"$4\r\nabcd\r\n"),
+        (resp(Side::Server), b"*2\r\n:1\r\n$-1\r\n"),
+    ]
+}
+
+// CON-02: the same of codecs, and of the direction that is one frame.
+#[test]
+fn a_frame_of_a_codec_may_be_as_large_as_the_limit() {
+    for (rule, frame) in whole() {
+        let bytes: Vec<&[u8]> = frame.chunks(1).collect();
+        let size = frame.len();
+        for (limit, fits) in [(size - 1, false), (size, true), (size + 1, true)] {
+            for pieces in [&[frame][..], &bytes] {
+                let (found, reason) = frames(&rule, pieces, limit);
+                let expected = if fits {
+                    (vec![frame.to_vec()], None)
+                } else {
+                    (vec![], Some(Reason::FrameTooLarge))
+                };
+                assert_eq!((found, reason), expected, "{rule:?} {limit}");
+            }
+        }
+        for cut in 1..size {
+            assert_eq!(frames(&rule, &[&frame[..cut]], 64), (vec![], Some(Reason::TruncatedFrame)));
+        }
+    }
+    for (limit, fits) in [(3, false), (4, true), (5, true)] {
+        let bytes: Vec<&[u8]> = b"abcd".chunks(1).collect();
+        for pieces in [&[&b"abcd"[..]][..], &bytes] {
+            let expected = if fits {
+                (vec![b"abcd".to_vec()], None)
+            } else {
+                (vec![], Some(Reason::FrameTooLarge))
+            };
+            assert_eq!(frames(&FrameRule::Eof, pieces, limit), expected, "{limit}");
         }
     }
 }
