@@ -245,6 +245,10 @@ const ERRORS: &[Row] = &[
     ("K-40", &[("action = \"put\"\n", "action = \"put\"\nrules = [\"this.§sise > 1\"]\n")]),
     (
         "K-41",
+        &[("action = \"get\"\n", "action = \"get\"\nrules = [\"this.part.matches(§'[a')\"]\n")],
+    ),
+    (
+        "K-34",
         &[(
             SCHEMA,
             "action = \"put\"\nschema = §'{ \"type\": \"object\", \"additionalProperties\": false, \"properties\": { \"a\": { \"type\": \"string\", \"maxLength\": 9, \"pattern\": \"^[0-9$\" } } }'\n",
@@ -341,6 +345,13 @@ const ERRORS: &[Row] = &[
 ];
 
 const WARNINGS: &[Row] = &[
+    (
+        "K-15",
+        &[(
+            SIZE,
+            "fields.size = { int = [0, 9] }\nfields.x = { §regex = \"[a-z]{9}\", len = [0, 2], optional = true }",
+        )],
+    ),
     (
         "K-38",
         &[(

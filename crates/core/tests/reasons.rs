@@ -384,6 +384,7 @@ const ELSEWHERE: &[(&str, &[Reason])] = &[
         &[Reason::CertificateRevoked, Reason::TrustWithdrawn, Reason::ResumptionSeen],
     ),
     ("tests/tests/files.rs", &[Reason::CrlStale]),
+    ("tests/tests/reload.rs", &[Reason::ContractReplaced]),
     ("crates/segwan/src/agent/tests/silence.rs", &[Reason::AuthorityUnreachable]),
     (
         "crates/segwan/tests/believed/foreign.rs",
