@@ -209,8 +209,13 @@ impl Session {
         let ids = policies.into_iter().flat_map(|ids| ids.iter());
         event.policies = ids.map(|id| id.to_string()).collect();
         event.sentence = rule.hazard.clone().unwrap_or_default();
-        event.decision = rule.request().map(|request| match &self.warrant {
-            _ if request.setup => "setup",
+        let asked = match &rule.role {
+            Role::Request(request) => Some(request.asking.is_some()),
+            Role::Push(asking) => asking.is_some().then_some(true),
+            Role::Reply(_) | Role::Ask => None,
+        };
+        event.decision = asked.map(|asked| match &self.warrant {
+            _ if !asked => "setup",
             Warrant::NotJudged => "not_judged",
             Warrant::Permit(_) | Warrant::Rehearsed(_) => "allow",
         });

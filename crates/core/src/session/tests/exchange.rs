@@ -685,16 +685,11 @@ fn what_comes_too_fast_is_answered_as_its_contract_says() {
             let mut pair =
                 Pair::open(&format!("{head}[reject]\nlimit = {{ {reply}then = \"{then}\" }}\n"));
             let contract = Arc::clone(&pair.session.contract);
-            pair.session.meter = Some(contract.rates.meter(&contract.limits.rate, "app"));
+            pair.session.meter = contract.accounts().rates.meter(&"app", None);
             if !by_key {
                 pair.session.state = contract.states.named("ready").unwrap();
-                pair.session.remembered.remember(
-                    &[("user".to_owned(), crate::contract::value::Pointer::name("n"))],
-                    &crate::contract::value::Value::Map(vec![(
-                        "n".into(),
-                        crate::contract::value::Value::Int(1),
-                    )]),
-                );
+                let user = ("user".to_owned(), Value::Int(1));
+                pair.session.remembered = Remembered::supposed(&[user]);
             }
             pair.client(first.as_bytes()).client(second.as_bytes()).server(answer);
             let what = format!("{then} by_key {by_key}");
