@@ -6,6 +6,7 @@
 //! `schema`, `rule`, `pair`, `template`; [`crate::session`] calls them.
 
 pub mod accounts;
+mod actions;
 pub(crate) mod calendar;
 pub mod charset;
 pub(crate) mod codec;
@@ -19,6 +20,7 @@ pub mod frame;
 pub mod journal;
 pub mod learn;
 pub mod limit;
+mod message;
 pub mod pattern;
 pub(crate) mod quota;
 pub mod reject;
@@ -34,27 +36,21 @@ pub mod text;
 pub mod units;
 pub mod value;
 
+pub(crate) use message::{Asking, Request, Role};
+pub use message::{Direction, MessageRule};
+
 use crate::finding::Finding;
 use crate::limits::Limits;
-use crate::policy::schema::{ActionShape, Attribute};
 use crate::rejection::{Class, Reason, Violation};
 use accounts::Held;
-use decode::{DecodeRule, Layout, WireLimits};
-use field::FieldRule;
+use decode::{DecodeRule, WireLimits};
 use frame::FrameRule;
 use limit::Rate;
-use pattern::Pattern;
-use quota::Quota;
 use reject::{Reject, ReplyValue};
-use rule::Rule;
-use schema::Schema;
-use state::{Remember, StateRule, States};
+use state::States;
 use std::cell::RefCell;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
-use template::Template;
-use text::TextRule;
 use value::{Pointer, Value};
 
 /// One of the two programs of a contract.
@@ -205,93 +201,6 @@ impl Default for ContractLimits {
     }
 }
 
-/// One direction: its frames, its encoding, its messages.
-#[derive(Debug)]
-pub struct Direction {
-    pub(crate) frame: FrameRule,
-    pub(crate) decode: DecodeRule,
-    /// A grammar that all messages of the direction share; it yields the tag.
-    pub(crate) grammar: Option<Pattern>,
-    pub(crate) canonical: bool,
-    pub(crate) tag: Option<Pointer>,
-    pub(crate) text: TextRule,
-    pub(crate) messages: Vec<MessageRule>,
-}
-
-/// One message that a direction may say.
-#[derive(Debug)]
-pub struct MessageRule {
-    pub(crate) name: String,
-    pub(crate) matches: Vec<Value<'static>>,
-    pub(crate) has: Vec<Pointer>,
-    pub(crate) lacks: Vec<Pointer>,
-    pub(crate) grammar: Option<Pattern>,
-    /// All of its items, those of the direction's head first, where the decoder is `struct`.
-    pub(crate) layout: Option<Layout>,
-    /// The segments that it has, where the codec is `hl7`.
-    pub(crate) segments: Option<codec::hl7::Segments>,
-    /// Rules of fields, with their pointer as text for sentences.
-    pub(crate) fields: Vec<(Pointer, String, FieldRule)>,
-    pub(crate) schema: Option<Schema>,
-    pub(crate) hazard: Option<String>,
-    /// Places whose value must be one of those listed, beside the tag's.
-    pub(crate) wheres: Vec<(Pointer, Vec<Value<'static>>)>,
-    /// Places whose values appear nowhere; each covers what lies below it.
-    pub(crate) secrets: Vec<Pointer>,
-    /// What must be true across its fields.
-    pub(crate) rules: Vec<Rule>,
-    /// When it may be said; none where the contract has no states.
-    pub(crate) state: Option<StateRule>,
-    /// Values that the connection keeps under a name once the message was cleared.
-    pub(crate) remember: Vec<Remember>,
-    /// Of a reply to a request that expects many: whether it is the last one.
-    pub(crate) last: bool,
-    pub(crate) role: Role,
-}
-
-/// What a message is in the exchange.
-#[derive(Debug)]
-pub(crate) enum Role {
-    /// A client's message.
-    Request(Box<Request>),
-    /// A reply of the service to requests of these names.
-    Reply(Vec<String>),
-    /// What the service may say unasked; where it has an action, only to a peer that may have it.
-    Push(Option<Box<Asking>>),
-    /// What the service asks the client.
-    Ask,
-}
-
-/// What a policy is asked about a message.
-#[derive(Debug)]
-pub(crate) struct Asking {
-    pub(crate) action: String,
-    pub(crate) resource: Option<Template>,
-    pub(crate) context: Vec<(String, Pointer)>,
-    /// What a policy sees of it.
-    pub(crate) shape: ActionShape,
-}
-
-/// What a client's message asks for.
-#[derive(Debug)]
-pub(crate) struct Request {
-    /// None for one that opens, checks and closes the exchange itself (`setup`): the Permit covers
-    /// it, and no policy is asked.
-    pub(crate) asking: Option<Asking>,
-    /// Whether a reply is due.
-    pub(crate) expects: bool,
-    /// Whether replies are due until one is the last.
-    pub(crate) many: bool,
-    /// Names of the service's questions that it answers.
-    pub(crate) answers: Vec<String>,
-    /// What is kept of it while it is open, for its reply to be checked against; at most 1 KiB.
-    pub(crate) keeps: Vec<Pointer>,
-    /// How much of it may be asked for in a window of time.
-    pub(crate) quota: Option<Quota>,
-    pub(crate) reply_timeout: Option<Duration>,
-    pub(crate) rejects: Vec<(Class, Reject)>,
-}
-
 impl Contract {
     /// Reads a contract, checks it and runs its vectors; gives it with its warnings.
     ///
@@ -392,29 +301,6 @@ impl Contract {
         &self.tests
     }
 
-    /// The actions that its messages ask for, as a policy sees them. Messages of one action share
-    /// what all of them have; what only some have is optional (`contracts.md` section 15.5).
-    #[must_use]
-    pub fn actions(&self) -> Vec<ActionShape> {
-        let mut actions: Vec<ActionShape> = Vec::new();
-        for Asking { action, shape, .. } in self.messages().filter_map(MessageRule::asking) {
-            match actions.iter_mut().find(|known| known.name == *action) {
-                None => actions.push(shape.clone()),
-                Some(known) => merge(known, shape),
-            }
-        }
-        actions
-    }
-
-    /// What a connection may remember, as a policy sees it.
-    pub(crate) fn remembered(&self) -> Vec<Attribute> {
-        state::remembered(self.messages())
-    }
-
-    fn messages(&self) -> impl Iterator<Item = &MessageRule> {
-        self.client.messages.iter().chain(&self.server.messages)
-    }
-
     /// What a side may say.
     #[must_use]
     pub fn direction(&self, side: Side) -> &Direction {
@@ -502,69 +388,6 @@ impl Contract {
 
 fn find(rejects: &[(Class, Reject)], class: Class) -> Option<&Reject> {
     rejects.iter().find(|(of, _)| *of == class).map(|(_, reject)| reject)
-}
-
-/// Adds to an action what another message of it shows.
-fn merge(known: &mut ActionShape, other: &ActionShape) {
-    for attribute in &mut known.context {
-        attribute.optional |=
-            !other.context.iter().any(|o| o.name == attribute.name && !o.optional);
-    }
-    for attribute in &other.context {
-        if !known.context.iter().any(|k| k.name == attribute.name) {
-            known.context.push(Attribute { optional: true, ..attribute.clone() });
-        }
-    }
-}
-
-impl Direction {
-    /// One of the messages that it may say, by its place in the contract.
-    #[must_use]
-    pub fn message(&self, index: usize) -> Option<&MessageRule> {
-        self.messages.get(index)
-    }
-
-    /// Whether its texts can only be ASCII.
-    pub(crate) fn is_ascii(&self) -> bool {
-        self.decode.charset() == Some(charset::Charset::Ascii)
-    }
-
-    /// Where the payload stands in one cleared frame. A last line that the stream's end closed has
-    /// no end of its own, so all of it is payload.
-    pub(crate) fn payload_of(&self, frame: &[u8]) -> Range<usize> {
-        let cut = self.frame.cut(frame, &mut 0, frame.len()).ok().flatten();
-        cut.map_or(0..frame.len(), |cut| cut.payload)
-    }
-}
-
-impl MessageRule {
-    /// Its name in the contract.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The action that a policy is asked about: what a client's message wants done, or a push
-    /// that not every peer may have.
-    #[must_use]
-    pub fn action(&self) -> Option<&str> {
-        self.asking().map(|asking| asking.action.as_str())
-    }
-
-    pub(crate) fn asking(&self) -> Option<&Asking> {
-        match &self.role {
-            Role::Request(request) => request.asking.as_ref(),
-            Role::Push(asking) => asking.as_deref(),
-            Role::Reply(_) | Role::Ask => None,
-        }
-    }
-
-    pub(crate) fn request(&self) -> Option<&Request> {
-        match &self.role {
-            Role::Request(request) => Some(request),
-            _ => None,
-        }
-    }
 }
 
 impl Contract {

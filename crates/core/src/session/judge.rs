@@ -3,26 +3,25 @@
 //! `Framed -> Decoded -> Selected -> Valid -> Authorized`: each step takes the one before by value,
 //! so none can be left out or reordered.
 
+mod fields;
+mod pairing;
+mod permits;
+
 use super::kept::Remembered;
 use super::open::Key;
-use super::refuse::{Denied, Refusal};
-use super::{Asked, Kept, Outbox, Session, Warrant};
+use super::refuse::Refusal;
+use super::{Kept, Outbox, Session, Warrant};
 use crate::contract::codec::resp::subscriptions::Heard;
 use crate::contract::decode::DecodeRule;
-use crate::contract::field::{FieldRule, unknown_field};
-use crate::contract::quota::{Amount, Quota};
 use crate::contract::rule::{Look, Root, Scope};
 use crate::contract::secret::wipe;
 use crate::contract::select::Unselected;
-use crate::contract::value::{Pointer, Value};
-use crate::contract::{Asking, Contract, Direction, MessageRule, Pairing, Request, Role, Side};
+use crate::contract::value::Value;
+use crate::contract::{Contract, Direction, MessageRule, Pairing, Role, Side};
 use crate::now::Now;
-use crate::policy::{Ask, Ids, Policy};
+use crate::policy::{Ids, Policy};
 use crate::rejection::{Class, Reason, Violation};
 use std::sync::Arc;
-
-/// A value that a policy sees, by its name.
-type Shown<'v> = (&'v str, &'v Value<'v>);
 
 /// One whole frame, as it came.
 #[derive(Clone, Copy)]
@@ -125,7 +124,7 @@ impl<'a> Selected<'a> {
         let Some(rule) = direction.messages.get(self.message) else {
             return Err(Refusal::frame(Violation::new(Reason::NoMessage, "no such message")));
         };
-        match check(rule, &mut self.tree, direction) {
+        match fields::check(rule, &mut self.tree, direction) {
             Ok(()) => Ok(Valid { message: self.message, tree: self.tree }),
             Err(violation) => Err(Refusal::of(violation, self.message, self.tree)),
         }
@@ -155,130 +154,6 @@ impl<'a> Valid<'a> {
             Err(violation) => Err(Refusal::of(violation, self.message, self.tree)),
         }
     }
-}
-
-/// Holds every field to its rule, and the whole to its schema.
-fn check(rule: &MessageRule, tree: &mut Value<'_>, direction: &Direction) -> Result<(), Violation> {
-    let from_text = direction.decode.integers_in_text();
-    if let Some(segments) = &rule.segments {
-        segments.check(tree)?;
-    }
-    if let Some(schema) = &rule.schema {
-        schema.check(tree)?;
-        whole_numbers(rule, tree);
-    } else if direction.decode.lists_its_fields() {
-        closed(rule, tree, direction)?;
-    }
-    let plain = rule.schema.is_none() && matches!(direction.decode, DecodeRule::Json(_));
-    for (pointer, place, field) in &rule.fields {
-        match at_mut(tree, pointer) {
-            Some(value) => {
-                if plain {
-                    described(place, value, field)?;
-                }
-                field.check(place, value, from_text)?;
-            }
-            None if field.optional => {}
-            None => {
-                let sentence = format!("`{place}` is missing");
-                return Err(Violation::at(Reason::FieldMissing, place, sentence));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// What is named by an integer, counted, shown or kept is one, however JSON wrote it.
-fn whole_numbers(rule: &MessageRule, tree: &mut Value<'_>) {
-    let asking = rule.asking();
-    let shown = asking.into_iter().flat_map(|asking| &asking.context).map(|(_, at)| at);
-    let named = asking.and_then(|asking| asking.resource.as_ref());
-    let named = named.into_iter().flat_map(|template| template.pointers()).map(|(at, _)| at);
-    let summed = match rule.request().and_then(|request| request.quota.as_ref()) {
-        Some(Quota { amount: Amount::Sum(at), .. }) => Some(at),
-        _ => None,
-    };
-    let kept = rule.remember.iter().map(|of| &of.at);
-    for at in shown.chain(named).chain(summed).chain(kept) {
-        if let Some(value) = at_mut(tree, at) {
-            value.make_whole();
-        }
-    }
-}
-
-/// A list whose length alone is bounded would hold anything.
-fn described(place: &str, value: &Value<'_>, field: &FieldRule) -> Result<(), Violation> {
-    match value {
-        Value::List(_) if field.len.is_some() && field.each.is_none() => {
-            let sentence = format!("`{place}` is a list, whose elements no rule describes");
-            Err(Violation::at(Reason::FieldUnknown, place, sentence))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Refuses what no rule of the message lists. Outside JSON the tag is known without a rule, and
-/// a list that may be left out may be empty.
-fn closed(rule: &MessageRule, tree: &Value<'_>, direction: &Direction) -> Result<(), Violation> {
-    let json = matches!(direction.decode, DecodeRule::Json(_));
-    let tag = direction.tag.as_ref().filter(|_| !json).and_then(|tag| tag.top());
-    let leads = |at: &Pointer, name: &str| at.segments().next() == Some(name);
-    let listed = |name: &str| {
-        tag == Some(name)
-            || rule.fields.iter().any(|(at, ..)| at.top() == Some(name) || json && leads(at, name))
-    };
-    let empty = |value: &Value<'_>| !json && matches!(value, Value::List(l) if l.is_empty());
-    let unknown = match tree {
-        Value::Map(members) => members
-            .iter()
-            .find(|(name, value)| !listed(name) && !empty(value))
-            .map(|(name, _)| unknown_field(name)),
-        Value::List(list) if !json => (0..list.len())
-            .map(|at| at.to_string())
-            .find(|at| !listed(at))
-            .map(|at| unknown_field(&at)),
-        _ => None,
-    };
-    match (unknown, tree) {
-        (Some(unknown), _) => Err(unknown),
-        (None, Value::Map(members)) if json => {
-            members.iter().try_for_each(|(name, member)| closed_inside(rule, name, member))
-        }
-        (None, _) => Ok(()),
-    }
-}
-
-/// The same inside a member of which rules say what it holds, as those of a codec do.
-fn closed_inside(rule: &MessageRule, name: &str, member: &Value<'_>) -> Result<(), Violation> {
-    let leads = |at: &&Pointer| at.segments().next() == Some(name);
-    let places = || rule.fields.iter().map(|(at, ..)| at).filter(leads);
-    // A rule of the member itself says all of it.
-    if places().any(|at| at.top().is_some()) {
-        return Ok(());
-    }
-    let Value::Map(members) = member else {
-        let sentence = format!("`/{name}` is {}, not an object", member.kind());
-        return Err(Violation::at(Reason::Schema, format!("/{name}"), sentence));
-    };
-    let listed = |key: &str| places().any(|at| at.segments().nth(1) == Some(key));
-    match members.iter().find(|(key, _)| !listed(key)) {
-        Some((key, _)) => Err(unknown_field(&format!("{name}/{key}"))),
-        None => Ok(()),
-    }
-}
-
-fn at_mut<'v, 'a>(tree: &'v mut Value<'a>, pointer: &Pointer) -> Option<&'v mut Value<'a>> {
-    let mut at = tree;
-    for segment in pointer.segments() {
-        at = match at {
-            Value::Map(members) => {
-                members.iter_mut().find(|(key, _)| key == segment).map(|(_, value)| value)?
-            }
-            Value::List(list) => list.get_mut(segment.parse::<usize>().ok()?)?,
-            _ => return None,
-        };
-    }
-    Some(at)
 }
 
 impl Session {
@@ -324,7 +199,7 @@ impl Session {
             let answers = rule.request().map_or(&[][..], |request| &request.answers);
             answers.is_empty() || question.is_some_and(|asked| answers.contains(&asked.name))
         });
-        let selected = selected.map_err(|refusal| unasked(direction, refusal))?;
+        let selected = selected.map_err(|refusal| pairing::unasked(direction, refusal))?;
         let valid = selected.validate(direction)?.holds(direction, self, None)?;
         let rule = direction.messages.get(valid.message);
         let Some((rule, request)) = rule.and_then(|rule| Some((rule, rule.request()?))) else {
@@ -374,129 +249,6 @@ impl Session {
             subscriptions.allow(tree)?;
         }
         Remembered::takes(&rule.remember, tree)
-    }
-
-    /// The service's question that a client's message would answer: the one with its key, or the
-    /// oldest.
-    fn asked_by(&self, contract: &Contract, tree: &Value<'_>) -> Option<&Asked> {
-        match &contract.pairing {
-            Pairing::None => None,
-            Pairing::Order => self.asked.front(),
-            Pairing::Key(pointer) => {
-                let key = pointer.get(tree).and_then(|key| Key::of(key, contract.longest_key()))?;
-                self.asked.iter().find(|asked| asked.key.as_ref() == Some(&key))
-            }
-        }
-    }
-
-    /// The key under which a request opens, if that is free.
-    fn free_key(
-        &self,
-        contract: &Contract,
-        request: &Request,
-        tree: &Value<'_>,
-    ) -> Result<Option<Key>, Violation> {
-        let Pairing::Key(pointer) = &contract.pairing else { return Ok(None) };
-        if !request.expects && request.answers.is_empty() {
-            return Ok(None);
-        }
-        let value = pointer.get(tree);
-        let Some(key) = value.and_then(|key| Key::of(key, contract.longest_key())) else {
-            let sentence = format!("`{pointer}` cannot pair a reply with this request");
-            return Err(Violation::at(Reason::PairKey, pointer.to_string(), sentence));
-        };
-        // An answer has the key of its question.
-        if !request.answers.is_empty() {
-            return Ok(Some(key));
-        }
-        let shown = || value.map(Value::shown).unwrap_or_default();
-        if self.open.has(&key) {
-            let sentence = format!("a request with the key {} is open", shown());
-            return Err(Violation::at(Reason::PairOpen, pointer.to_string(), sentence));
-        }
-        if let Err(why) = self.used.allows(contract.reuse, &key) {
-            let sentence = format!("the key {} {why}", shown());
-            return Err(Violation::at(Reason::PairReuse, pointer.to_string(), sentence));
-        }
-        Ok(Some(key))
-    }
-
-    /// Asks the policy in force about a message. A push is asked about as a request is: whether the
-    /// peer may have it.
-    fn authorize<'a>(
-        &mut self,
-        contract: &Contract,
-        asking: Option<&Asking>,
-        valid: Valid<'a>,
-        (key, kept): (Option<Key>, Kept),
-        policy: Option<&Policy>,
-        now: Now,
-    ) -> Result<Authorized<'a>, Refusal<'a>> {
-        let Valid { message, tree } = valid;
-        let mut resources = Vec::new();
-        let Some(asking) = asking else {
-            // The Permit of the connection covers it.
-            return Ok(Authorized { message, tree, key, resources, policies: None, kept });
-        };
-        if let Some(template) = &asking.resource
-            && let Err(violation) = template.names(
-                &tree,
-                self.remembered.as_value(),
-                contract.limits.resources,
-                &mut resources,
-            )
-        {
-            let class = if violation.reason == Reason::ResourceEmpty {
-                Class::Invalid
-            } else {
-                Class::Limit
-            };
-            return Err(Refusal::of(violation, message, tree).class(class));
-        }
-        let (violation, policies) = match self.permits(asking, &tree, &resources, policy, now) {
-            Ok(policies) => {
-                return Ok(Authorized { message, tree, key, resources, policies, kept });
-            }
-            Err(denial) => denial,
-        };
-        let refusal = Refusal::of(violation, message, tree).class(Class::Denied);
-        Err(Refusal { denied: Some(Box::new(Denied { resources, policies })), ..refusal })
-    }
-
-    /// Whether the peer may have an action done, and the policies that decided.
-    fn permits(
-        &mut self,
-        asking: &Asking,
-        tree: &Value<'_>,
-        resources: &[String],
-        policy: Option<&Policy>,
-        now: Now,
-    ) -> Result<Option<Ids>, (Violation, Vec<String>)> {
-        let denied = |reason, sentence| Err((Violation::new(reason, sentence), Vec::new()));
-        let (permit, policy) = match (&self.warrant, policy) {
-            (Warrant::NotJudged, _) | (Warrant::Rehearsed(true), _) => return Ok(None),
-            (Warrant::Rehearsed(false), _) => {
-                return denied(Reason::PolicyDenied, "no policy permits it");
-            }
-            (Warrant::Permit(_), None) => {
-                return denied(Reason::PolicyError, "there is no policy in force");
-            }
-            (Warrant::Permit(permit), Some(policy)) => (permit, policy),
-        };
-        // A context is built only where a policy of this peer reads it.
-        let (mut context, mut session): (Vec<Shown<'_>>, Vec<Shown<'_>>) = Default::default();
-        if policy.needs_context(permit, &asking.action) {
-            let shown = asking.context.iter();
-            context.extend(shown.filter_map(|(name, at)| Some((name.as_str(), at.get(tree)?))));
-            let (names, known) = (asking.shape.session.iter(), self.remembered.as_value());
-            session.extend(names.filter_map(|of| Some((&*of.name, known.member(&of.name)?))));
-        }
-        let (action, context, session) = (&*asking.action, &*context, &*session);
-        let ask = Ask { action, resources, context, session };
-        match policy.authorize(permit, &mut self.cache, &ask, now) {
-            Ok(grant) => Ok(Some(grant.policies)),
-            Err(denial) => Err((Violation::new(denial.reason, denial.sentence), denial.policies)),
-        }
     }
 
     /// A reply must answer an open request; a push is declared as such, and may be for those alone
@@ -580,43 +332,10 @@ impl Session {
         let valid = Valid { message, tree };
         self.authorize(contract, rule.asking(), valid, (key, Kept::default()), policy, now)
     }
-
-    /// Whether the service may ask one question more.
-    fn may_ask(&self, contract: &Contract, key: Option<&Key>) -> Result<(), Violation> {
-        if self.asked.len() >= contract.limits.in_flight {
-            let sentence = format!("{} questions are open, the most", contract.limits.in_flight);
-            return Err(Violation::new(Reason::InFlight, sentence));
-        }
-        let Pairing::Key(pointer) = &contract.pairing else { return Ok(()) };
-        let at = pointer.to_string();
-        match key {
-            None => {
-                let sentence = format!("`{at}` cannot pair an answer with this question");
-                Err(Violation::at(Reason::PairKey, at, sentence))
-            }
-            Some(_) if self.asked.iter().any(|asked| asked.key.as_ref() == key) => {
-                Err(Violation::at(Reason::PairOpen, at, "a question with this key is open"))
-            }
-            Some(_) => Ok(()),
-        }
-    }
 }
 
 /// Whether a frame is a declared message of any request.
 fn declared(direction: &Direction, contract: &Contract, frame: Framed<'_>) -> bool {
     let decoded = Decoded::read(direction, contract, frame);
     decoded.is_ok_and(|decoded| decoded.select(direction, contract, |_| true).is_ok())
-}
-
-/// A message that fits none but as the answer to a question which nobody asked.
-fn unasked<'a>(direction: &Direction, refusal: Refusal<'a>) -> Refusal<'a> {
-    let answers =
-        |rule: &MessageRule| rule.request().is_some_and(|request| !request.answers.is_empty());
-    let Some(tree) = &refusal.tree else { return refusal };
-    if direction.messages.iter().any(answers) && direction.select(tree.clone(), answers).is_ok() {
-        let sentence = "the client said something that answers no open question";
-        let violation = Violation::new(Reason::Unasked, sentence);
-        return Refusal { violation, class: Some(Class::State), ..refusal };
-    }
-    refusal
 }
