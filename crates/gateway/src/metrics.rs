@@ -396,6 +396,7 @@ mod tests {
             listen: "127.0.0.1:7443".parse().unwrap(),
             to: "127.0.0.1:8000".to_owned(),
             contract: None,
+            contract_hash: None,
             recorded: false,
             shadow: false,
             beside: None,
