@@ -135,7 +135,12 @@ impl Sights {
         }
         if let Some(name) = attribute(json) {
             self.attribute(name).each = true;
-        } else if is_message(json) || is_variable(json, "context") {
+        } else if let Some((of, name)) = selected(json)
+            && is_variable(of, "context")
+        {
+            // What else there is beside the message says nothing about it.
+            self.whole |= name == "message";
+        } else if is_variable(json, "context") {
             self.whole = true;
         } else if is_variable(json, "resource") || entity(json).is_some_and(is_resource) {
             self.resource.each = true;
@@ -323,6 +328,9 @@ mod tests {
         for (n, place) in [(-4, "None"), (-3, "itself"), (-2, "Some(-3)"), (9, "Some(-3)")] {
             assert_eq!(number(written, n), place, "{n}");
         }
+        let beside =
+            format!("context.session.n == 4 && context.connection.tls != \"x\" && {written}");
+        assert_eq!(number(&beside, 9), "Some(-3)");
         for (n, place) in [(10, "itself"), (11, "Some(10)"), (50, "itself"), (51, "Some(50)")] {
             assert_eq!(number(written, n), place, "{n}");
         }
@@ -345,6 +353,8 @@ mod tests {
             "context.message == {n: 1}",
             "context.message.n < 1 && [context].contains(context)",
             "context has message && context.message.n < 1",
+            "context.session.n < 1",
+            "context.message.n == context.session.n",
             "{a: context.message.n}.a < 1",
             "(if true then context.message.n else 1) < 1",
             "principal[\"n\"] == context.message.n",
