@@ -243,6 +243,12 @@ impl DecodeRule {
         }
     }
 
+    /// Whether it gives texts, or names that a peer chose.
+    #[must_use]
+    pub fn gives_text(&self) -> bool {
+        !matches!(self, Self::Modbus(_))
+    }
+
     /// Whether every place that the decoder knows is in every message.
     #[must_use]
     pub fn knows_its_fields(&self) -> bool {

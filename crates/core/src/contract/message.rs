@@ -18,6 +18,7 @@ use super::value::{Pointer, Value};
 use crate::policy::schema::ActionShape;
 use crate::rejection::Class;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One direction: its frames, its encoding, its messages.
@@ -100,7 +101,7 @@ pub(crate) struct Request {
     /// Names of the service's questions that it answers.
     pub(crate) answers: Vec<String>,
     /// What is kept of it while it is open, for its reply to be checked against; at most 1 KiB.
-    pub(crate) keeps: Vec<Pointer>,
+    pub(crate) keeps: Arc<[Pointer]>,
     /// How much of it may be asked for in a window of time.
     pub(crate) quota: Option<Quota>,
     pub(crate) reply_timeout: Option<Duration>,

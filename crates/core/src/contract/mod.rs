@@ -26,6 +26,7 @@ pub(crate) mod quota;
 pub mod reject;
 pub mod role;
 pub mod rule;
+pub(crate) mod scan;
 pub mod schema;
 pub(crate) mod secret;
 pub mod select;

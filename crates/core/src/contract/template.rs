@@ -147,7 +147,7 @@ impl Template {
         session: &Value<'_>,
         element: Option<&Value<'_>>,
     ) -> Result<String, Violation> {
-        let mut name = String::new();
+        let mut name = String::with_capacity(64);
         for segment in &self.segments {
             if !name.is_empty() {
                 name.push('/');

@@ -1,5 +1,6 @@
 //! `TextRule`: which text is acceptable. Text is judged, never changed.
 
+use super::scan::Odd;
 use super::value::Value;
 use crate::audit::shown;
 use crate::rejection::{Reason, Violation};
@@ -199,7 +200,7 @@ impl TextRule {
     /// `text_denied`, `text_form`, `text_script` or `text_confusable`.
     pub fn text(&self, text: &str, pointer: &str) -> Result<(), Violation> {
         // Printable ASCII is in no class, in every normal form and imitates nothing.
-        if self.scripts.is_empty() && is_printable(text) {
+        if self.scripts.is_empty() && !Odd::Unprintable.any(text.as_bytes()) {
             return Ok(());
         }
         for c in text.chars() {
@@ -235,12 +236,6 @@ impl TextRule {
         }
         Ok(())
     }
-}
-
-/// Whether a text is printable ASCII. Every byte is looked at, so that the compiler takes many at
-/// once.
-fn is_printable(text: &str) -> bool {
-    text.bytes().fold(true, |so_far, byte| so_far & (0x20..0x7f).contains(&byte))
 }
 
 /// A fault of what stands below, as seen from one place above. Its place is only put together

@@ -41,6 +41,20 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// The member of a map, or the element of a list.
+    fn inner(&self, segment: &str) -> Option<&Self> {
+        match self {
+            Self::Map(_) => self.member(segment),
+            Self::List(list) => list.get(index(segment)?),
+            _ => None,
+        }
+    }
+
+    /// What stands below, by the names on the way.
+    pub(crate) fn at(&self, path: &[&str]) -> Option<&Self> {
+        path.iter().try_fold(self, |value, segment| value.inner(segment))
+    }
+
     /// The text, if this is one.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
@@ -149,11 +163,12 @@ impl Pointer {
     /// The value at this place.
     #[must_use]
     pub fn get<'v, 'a>(&self, tree: &'v Value<'a>) -> Option<&'v Value<'a>> {
-        self.0.iter().try_fold(tree, |value, segment| match value {
-            Value::Map(_) => value.member(segment),
-            Value::List(list) => list.get(index(segment)?),
-            _ => None,
-        })
+        self.0.iter().try_fold(tree, |value, segment| value.inner(segment))
+    }
+
+    /// Whether these are its names.
+    pub(crate) fn is(&self, path: &[&str]) -> bool {
+        self.segments().eq(path.iter().copied())
     }
 
     /// The names on the way.

@@ -74,7 +74,8 @@ impl<'a> Decoded<'a> {
             let tree = direction.decode.salvage(input);
             Refusal { tree, class, ..Refusal::frame(violation) }
         })?;
-        let checked = direction.text.check(&tree).and_then(|()| match &contract.codec {
+        let text = if direction.decode.gives_text() { direction.text.check(&tree) } else { Ok(()) };
+        let checked = text.and_then(|()| match &contract.codec {
             Some(codec) => codec.check_envelope(&tree),
             None => Ok(()),
         });

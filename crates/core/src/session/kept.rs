@@ -4,6 +4,7 @@ use crate::contract::rule::Look;
 use crate::contract::state::Remember;
 use crate::contract::value::{Pointer, Value};
 use crate::rejection::{Reason, Violation};
+use std::sync::Arc;
 
 /// Most bytes that are kept of one open request.
 const REQUEST_BYTES: usize = 1 << 10;
@@ -13,30 +14,55 @@ const REQUEST_BYTES: usize = 1 << 10;
 ///
 /// Found when the contract is loaded (`Request::keeps`), so nothing else of a request outlives it.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Kept(Vec<(Pointer, Value<'static>)>);
+pub(crate) struct Kept {
+    /// Shared with the contract.
+    places: Arc<[Pointer]>,
+    /// What stood there.
+    values: Vec<Option<Value<'static>>>,
+}
 
 impl Kept {
     /// Takes the values at `places` out of a request; an optional one may be absent.
     ///
     /// # Errors
     /// `length`, if they take more than 1 KiB together.
-    pub(crate) fn of(places: &[Pointer], tree: &Value<'_>) -> Result<Self, Violation> {
-        let present = places.iter().filter_map(|at| Some((at, at.get(tree)?)));
-        let size: usize = present.clone().map(|(_, value)| value.size()).sum();
-        if size > REQUEST_BYTES {
-            let sentence = format!(
-                "what the reply is checked against takes {size} bytes, over the {REQUEST_BYTES} that \
-                 are kept of a request"
-            );
-            return Err(Violation::new(Reason::Length, sentence));
+    pub(crate) fn of(places: &Arc<[Pointer]>, tree: &Value<'_>) -> Result<Self, Violation> {
+        let mut values = Vec::with_capacity(places.len());
+        let mut size = 0;
+        for at in places.iter() {
+            let value = at.get(tree);
+            size += value.map_or(0, Value::size);
+            if size > REQUEST_BYTES {
+                return Err(too_much(places, tree));
+            }
+            values.push(value.cloned().map(Value::into_owned));
         }
-        Ok(Self(present.map(|(at, value)| (at.clone(), value.clone().into_owned())).collect()))
+        Ok(Self { places: Arc::clone(places), values })
     }
 
     /// The value that the request had at this place, if it is kept.
     pub(crate) fn get(&self, at: &Pointer) -> Option<&Value<'static>> {
-        self.0.iter().find(|(known, _)| known == at).map(|(_, value)| value)
+        self.find(|known| known == at)
     }
+
+    /// The same by the names on the way.
+    pub(crate) fn at(&self, path: &[&str]) -> Option<&Value<'static>> {
+        self.find(|known| known.is(path))
+    }
+
+    fn find(&self, is: impl Fn(&Pointer) -> bool) -> Option<&Value<'static>> {
+        let place = self.places.iter().position(is)?;
+        self.values.get(place)?.as_ref()
+    }
+}
+
+fn too_much(places: &[Pointer], tree: &Value<'_>) -> Violation {
+    let size: usize = places.iter().filter_map(|at| at.get(tree)).map(Value::size).sum();
+    let sentence = format!(
+        "what the reply is checked against takes {size} bytes, over the {REQUEST_BYTES} that \
+         are kept of a request"
+    );
+    Violation::new(Reason::Length, sentence)
 }
 
 impl Look for Kept {
@@ -119,10 +145,10 @@ mod tests {
             ("note".into(), Value::Text("x".repeat(2000).into())),
         ]);
         let (count, absent) = (Pointer::name("count"), Pointer::name("absent"));
-        let kept = Kept::of(&[count.clone(), absent.clone()], &tree).unwrap();
+        let kept = Kept::of(&[count.clone(), absent.clone()].into(), &tree).unwrap();
         assert_eq!(kept.get(&count), Some(&Value::Int(3)));
         assert_eq!((kept.get(&absent), kept.get(&Pointer::name("note"))), (None, None));
-        let refused = Kept::of(&[Pointer::name("note")], &tree).unwrap_err();
+        let refused = Kept::of(&[Pointer::name("note")].into(), &tree).unwrap_err();
         assert_eq!(refused.reason, Reason::Length);
     }
 }

@@ -173,7 +173,7 @@ impl JsonRpc {
             expects: false,
             many: false,
             answers: open,
-            keeps: Vec::new(),
+            keeps: [].into(),
             quota: None,
             reply_timeout: None,
             rejects: Vec::new(),

@@ -5,6 +5,7 @@
 
 use super::{WireLimits, number};
 use crate::audit::shown;
+use crate::contract::scan::Odd;
 use crate::contract::text::is_noncharacter;
 use crate::contract::value::Value;
 use crate::rejection::{Reason, Violation};
@@ -59,10 +60,41 @@ impl JsonRule {
     }
 }
 
-/// An object or list that is not closed yet.
+/// What was read so far. Values and keys are written where they stay, without a stop between.
+struct Tree<'a> {
+    root: Value<'a>,
+    open: Vec<Open<'a>>,
+}
+
+/// An object or list that is not closed yet; the last member of an object waits for its value.
 enum Open<'a> {
     List(Vec<Value<'a>>),
-    Map(Vec<(Cow<'a, str>, Value<'a>)>, Cow<'a, str>),
+    Map(Vec<(Cow<'a, str>, Value<'a>)>),
+}
+
+impl<'a> Tree<'a> {
+    /// Puts a finished value into what is open around it.
+    #[inline]
+    fn put(&mut self, value: Value<'a>) {
+        match self.open.last_mut() {
+            None => self.root = value,
+            Some(Open::List(list)) => list.push(value),
+            Some(Open::Map(members)) => {
+                if let Some((_, waiting)) = members.last_mut() {
+                    *waiting = value;
+                }
+            }
+        }
+    }
+
+    /// Closes the innermost object or list.
+    fn close(&mut self) {
+        match self.open.pop() {
+            Some(Open::List(list)) => self.put(Value::List(list)),
+            Some(Open::Map(members)) => self.put(Value::Map(members)),
+            None => {}
+        }
+    }
 }
 
 struct Reader<'a, 'l> {
@@ -75,78 +107,86 @@ struct Reader<'a, 'l> {
 
 impl<'a> Reader<'a, '_> {
     fn value(&mut self) -> Result<Value<'a>, Violation> {
-        let mut stack: Vec<Open<'a>> = Vec::new();
+        let mut tree = Tree { root: Value::Null, open: Vec::new() };
         loop {
-            let Some(mut done) = self.begin(&mut stack)? else { continue };
-            // A finished value goes into what is open around it, which may finish that too.
+            if self.begin(&mut tree)? {
+                continue;
+            }
+            // A finished value may finish what is open around it.
             loop {
-                match stack.last_mut() {
-                    None => return Ok(done),
-                    Some(Open::List(list)) => {
-                        list.push(done);
+                match tree.open.last_mut() {
+                    None => return Ok(tree.root),
+                    Some(Open::List(_)) => {
                         if self.more(b']')? {
                             break;
                         }
                     }
-                    Some(Open::Map(members, key)) => {
-                        members.push((std::mem::take(key), done));
+                    Some(Open::Map(members)) => {
                         if self.more(b'}')? {
-                            *key = self.key()?;
+                            self.key(members)?;
                             break;
                         }
                         self.refuse_duplicates(members)?;
                     }
                 }
-                done = match stack.pop() {
-                    Some(Open::List(list)) => Value::List(list),
-                    Some(Open::Map(members, _)) => Value::Map(members),
-                    None => return Err(self.refused(Reason::JsonSyntax, "no JSON value")),
-                };
+                tree.close();
             }
         }
     }
 
-    /// Reads a scalar, an empty container, or the opening of a container (then `None`).
-    fn begin(&mut self, stack: &mut Vec<Open<'a>>) -> Result<Option<Value<'a>>, Violation> {
+    /// Reads a scalar, an empty container, or the opening of a container; tells the last.
+    fn begin(&mut self, tree: &mut Tree<'a>) -> Result<bool, Violation> {
         self.skip_space();
         self.count()?;
         match self.peek() {
             Some(b'{') => {
-                self.open(stack.len())?;
+                self.enter(tree.open.len())?;
                 if self.closes(b'}') {
-                    return Ok(Some(Value::Map(Vec::new())));
+                    tree.put(Value::Map(Vec::new()));
+                    return Ok(false);
                 }
-                let key = self.key()?;
-                stack.push(Open::Map(Vec::with_capacity(4), key));
-                Ok(None)
+                let mut members = Vec::with_capacity(4);
+                self.key(&mut members)?;
+                tree.open.push(Open::Map(members));
+                return Ok(true);
             }
             Some(b'[') => {
-                self.open(stack.len())?;
+                self.enter(tree.open.len())?;
                 if self.closes(b']') {
-                    return Ok(Some(Value::List(Vec::new())));
+                    tree.put(Value::List(Vec::new()));
+                    return Ok(false);
                 }
-                stack.push(Open::List(Vec::with_capacity(4)));
-                Ok(None)
+                tree.open.push(Open::List(Vec::with_capacity(4)));
+                return Ok(true);
             }
-            Some(b'"') => {
-                let (limit, what) = (self.limits.string, Reason::JsonString);
-                self.string(limit, what).map(|text| Some(Value::Text(text)))
-            }
+            Some(b'"') => match self.plain(self.limits.string) {
+                Some(text) => tree.put(Value::Text(Cow::Borrowed(text))),
+                None => {
+                    let text = self.string(self.limits.string, Reason::JsonString)?;
+                    tree.put(Value::Text(text));
+                }
+            },
             Some(b'-' | b'0'..=b'9') => {
                 let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-                let (value, size) = number::read(rest, self.rule.numbers)?;
-                self.at += size;
-                Ok(Some(value))
+                if let Some((number, size)) = number::short(rest) {
+                    self.at += size;
+                    tree.put(Value::Int(number));
+                } else {
+                    let (value, size) = number::read(rest, self.rule.numbers)?;
+                    self.at += size;
+                    tree.put(value);
+                }
             }
-            Some(b't') => self.word("true", Value::Bool(true)),
-            Some(b'f') => self.word("false", Value::Bool(false)),
-            Some(b'n') => self.word("null", Value::Null),
-            _ => Err(self.refused(Reason::JsonSyntax, "no JSON value")),
+            Some(b't') => self.word("true", Value::Bool(true), tree)?,
+            Some(b'f') => self.word("false", Value::Bool(false), tree)?,
+            Some(b'n') => self.word("null", Value::Null, tree)?,
+            _ => return Err(self.refused(Reason::JsonSyntax, "no JSON value")),
         }
+        Ok(false)
     }
 
     /// Passes the opening bracket of the container that would be number `depth` + 1.
-    fn open(&mut self, depth: usize) -> Result<(), Violation> {
+    fn enter(&mut self, depth: usize) -> Result<(), Violation> {
         if depth >= self.limits.depth {
             let sentence = format!("nested deeper than the limit of {}", self.limits.depth);
             return Err(Violation::new(Reason::JsonDepth, sentence));
@@ -179,51 +219,69 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
-    fn key(&mut self) -> Result<Cow<'a, str>, Violation> {
+    /// Reads a key with its colon, as a member that waits for its value.
+    fn key(&mut self, members: &mut Vec<(Cow<'a, str>, Value<'a>)>) -> Result<(), Violation> {
         self.count()?;
         if self.peek() != Some(b'"') {
             return Err(self.refused(Reason::JsonSyntax, "no key where one must stand"));
         }
-        let key = self.string(self.limits.key, Reason::JsonKey)?;
+        match self.plain(self.limits.key) {
+            Some(key) => members.push((Cow::Borrowed(key), Value::Null)),
+            None => members.push((self.string(self.limits.key, Reason::JsonKey)?, Value::Null)),
+        }
         self.skip_space();
         if self.peek() != Some(b':') {
             return Err(self.refused(Reason::JsonSyntax, "no colon after a key"));
         }
         self.at += 1;
-        Ok(key)
+        Ok(())
     }
 
-    fn word(&mut self, word: &str, value: Value<'a>) -> Result<Option<Value<'a>>, Violation> {
+    fn word(&mut self, word: &str, value: Value<'a>, tree: &mut Tree<'a>) -> Result<(), Violation> {
         let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
         if !rest.starts_with(word.as_bytes()) {
             return Err(self.refused(Reason::JsonSyntax, "no JSON value"));
         }
         self.at += word.len();
-        Ok(Some(value))
+        tree.put(value);
+        Ok(())
     }
 
+    /// A string of plain ASCII that is not too long, as most are.
+    #[inline]
+    fn plain(&mut self, limit: usize) -> Option<&'a str> {
+        let start = self.at + 1;
+        let bytes = self.text.as_bytes().get(start..)?;
+        let size = Odd::InJson.first(bytes)?;
+        if bytes.get(size) != Some(&b'"') || size > limit {
+            return None;
+        }
+        self.at = start + size + 1;
+        self.text.get(start..start + size)
+    }
+
+    /// Any other string, byte by byte.
     fn string(&mut self, limit: usize, too_long: Reason) -> Result<Cow<'a, str>, Violation> {
         let start = self.at + 1;
-        let mut ascii = true;
         let bytes = self.text.as_bytes().get(start..).unwrap_or_default();
-        for (count, byte) in bytes.iter().enumerate().skip(plain_blocks(bytes)) {
+        for (count, byte) in bytes.iter().enumerate() {
             match byte {
                 b'"' => {
                     let end = start + count;
                     let text = self.text.get(start..end).unwrap_or_default();
                     self.at = end + 1;
-                    return self.bounded(Cow::Borrowed(text), ascii, limit, too_long);
+                    return self.bounded(Cow::Borrowed(text), limit, too_long);
                 }
                 b'\\' => {
                     self.at = start;
                     let text = self.escaped()?;
-                    return self.bounded(Cow::Owned(text), false, limit, too_long);
+                    return self.bounded(Cow::Owned(text), limit, too_long);
                 }
                 0..0x20 => {
                     self.at = start + count;
                     return Err(self.refused(Reason::JsonSyntax, "a raw control character"));
                 }
-                byte => ascii &= byte.is_ascii(),
+                _ => {}
             }
         }
         Err(Violation::new(Reason::JsonSyntax, "a string is not closed"))
@@ -302,7 +360,6 @@ impl<'a> Reader<'a, '_> {
     fn bounded(
         &self,
         text: Cow<'a, str>,
-        harmless: bool,
         limit: usize,
         too_long: Reason,
     ) -> Result<Cow<'a, str>, Violation> {
@@ -310,12 +367,10 @@ impl<'a> Reader<'a, '_> {
             let sentence = format!("text of {} bytes is over the limit of {limit}", text.len());
             return Err(Violation::new(too_long, sentence));
         }
-        if !harmless {
-            let nul = |c: char| c == '\0' && !self.rule.nul_allowed;
-            if let Some(c) = text.chars().find(|c| is_noncharacter(*c) || nul(*c)) {
-                let sentence = format!("text holds U+{:04X}", u32::from(c));
-                return Err(Violation::new(Reason::TextDenied, sentence));
-            }
+        let nul = |c: char| c == '\0' && !self.rule.nul_allowed;
+        if let Some(c) = text.chars().find(|c| is_noncharacter(*c) || nul(*c)) {
+            let sentence = format!("text holds U+{:04X}", u32::from(c));
+            return Err(Violation::new(Reason::TextDenied, sentence));
         }
         Ok(text)
     }
@@ -368,18 +423,6 @@ impl<'a> Reader<'a, '_> {
     }
 }
 
-/// How many bytes at the start, in whole blocks, are ASCII that stands in a string for itself. A
-/// block has no early way out, so that the compiler looks at all of its bytes at once.
-fn plain_blocks(bytes: &[u8]) -> usize {
-    let plain = |block: &[u8; 16]| {
-        block.iter().fold(true, |plain, byte| {
-            plain & (*byte >= 0x20) & (*byte < 0x80) & (*byte != b'"') & (*byte != b'\\')
-        })
-    };
-    let (blocks, _) = bytes.as_chunks::<16>();
-    blocks.iter().take_while(|block| plain(block)).count() * 16
-}
-
 /// Writes a tree in its one spelling: no space, members in the order they came, texts and numbers
 /// as RFC 8785 sections 3.2.2.2 and 3.2.2.3 write them; a double beyond the integers of rule J5 keeps
 /// its exponent.
@@ -430,14 +473,13 @@ fn write_int(value: i64, out: &mut Vec<u8>) {
     if value < 0 {
         out.push(b'-');
     }
-    out.extend(digits.iter().skip(digits.len() - used));
+    out.extend_from_slice(digits.get(digits.len() - used..).unwrap_or_default());
 }
 
 fn write_text(text: &str, out: &mut Vec<u8>) {
+    out.reserve(text.len() + 2);
     out.push(b'"');
-    let special = |b: u8| (b < 0x20) | (b == b'"') | (b == b'\\');
-    // Every byte is looked at, so that the compiler takes many at once.
-    if !text.bytes().fold(false, |found, byte| found | special(byte)) {
+    if !Odd::Escaped.any(text.as_bytes()) {
         out.extend_from_slice(text.as_bytes());
     } else {
         for byte in text.bytes() {

@@ -9,19 +9,40 @@ const SAFE: i64 = (1 << 53) - 1;
 /// A literal with fraction or exponent may be so long, in bytes.
 const LONGEST: usize = 40;
 
+/// Digits of the longest integer that every rule takes.
+const SHORT: usize = 15;
+
+/// A short integer at the start of `text`, as most numbers are, and its length; nothing for all that
+/// has to be looked at.
+#[inline]
+pub(super) fn short(text: &[u8]) -> Option<(i64, usize)> {
+    let mut sum = 0;
+    for (at, byte) in text.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' if at < SHORT => sum = sum * 10 + i64::from(byte - b'0'),
+            b'0'..=b'9' | b'.' | b'e' | b'E' | b'-' => return None,
+            _ if at > 1 && text.first() == Some(&b'0') => return None,
+            _ => return Some((sum, at)).filter(|_| at > 0),
+        }
+    }
+    None
+}
+
 /// Reads the number at the start of `text`; gives it and its length (rules J4 to J7).
 pub(super) fn read(text: &[u8], numbers: Numbers) -> Result<(Value<'static>, usize), Violation> {
     let negative = text.first() == Some(&b'-');
-    let mut at = usize::from(negative);
-    let first = at;
-    let mut value: Option<i64> = Some(0);
-    while let Some(digit) = text.get(at).filter(|b| b.is_ascii_digit()) {
-        let digit = i64::from(digit - b'0');
-        value = value
-            .and_then(|v| v.checked_mul(10))
-            .and_then(|v| if negative { v.checked_sub(digit) } else { v.checked_add(digit) });
+    let first = usize::from(negative);
+    let (mut at, mut sum) = (first, 0_i64);
+    while let Some(digit @ b'0'..=b'9') = text.get(at) {
+        sum = sum.wrapping_mul(10).wrapping_add(i64::from(digit - b'0'));
         at += 1;
     }
+    let value = match at - first {
+        0..=18 if negative => Some(-sum),
+        0..=18 => Some(sum),
+        // The sum may have gone round.
+        _ => text.get(..at).and_then(|t| std::str::from_utf8(t).ok()?.parse().ok()),
+    };
     if at == first || (at - first > 1 && text.get(first) == Some(&b'0')) {
         return Err(syntax("a number is not written as JSON writes it"));
     }
@@ -153,6 +174,40 @@ mod tests {
         assert_eq!(reason("-9223372036854775808", Numbers::I64).unwrap(), "-9223372036854775808");
         assert_eq!(reason("9223372036854775808", Numbers::I64), Err(Reason::JsonNumber));
         assert_eq!(reason("0e5", Numbers::IJson), Ok("0".into()));
+    }
+
+    // CON-11
+    #[test]
+    fn a_short_integer_is_read_as_any_other() {
+        for text in [
+            "0,",
+            "7]",
+            "00,",
+            "01,",
+            "10}",
+            "12 ",
+            "999999999999999,",
+            "1000000000000000,",
+            "1.0,",
+            "1e3,",
+            "-1,",
+            "-,",
+            "-0,",
+            ",",
+            "5-",
+            "1x",
+            "5",
+            "",
+        ] {
+            if let Some((number, size)) = short(text.as_bytes()) {
+                for numbers in [Numbers::IJson, Numbers::I64, Numbers::Integers] {
+                    let read = read(text.as_bytes(), numbers);
+                    assert_eq!(read.ok(), Some((Value::Int(number), size)), "{text}");
+                }
+            }
+        }
+        assert_eq!(short(b"999999999999999,"), Some((999_999_999_999_999, 15)));
+        assert_eq!(short(b"0}"), Some((0, 1)));
     }
 
     #[test]

@@ -82,7 +82,7 @@ pub(super) fn request(table: &Table<'_, '_>, view: &View<'_>) -> Option<Role> {
         expects,
         many,
         answers,
-        keeps: Vec::new(),
+        keeps: [].into(),
         quota,
         reply_timeout: wait,
         rejects: Vec::new(),

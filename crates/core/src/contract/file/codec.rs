@@ -12,10 +12,12 @@ use crate::contract::codec::{Codec, modbus::Modbus};
 use crate::contract::decode::{DecodeRule, RespDecode};
 use crate::contract::reject::Reject;
 use crate::contract::state::StateRule;
+use crate::contract::value::Pointer;
 use crate::contract::{ContractLimits, MessageRule, Role, Side};
 use crate::document::{Placed, Table, kind};
 use crate::finding::nearest;
 use crate::rejection::Class;
+use std::sync::Arc;
 use toml::de::DeValue;
 
 /// `codec = "modbus"`, or `codec = { kind = "modbus", .. }` for a kind that has keys.
@@ -170,7 +172,7 @@ pub(super) fn complete(top: &Table<'_, '_>, codec: &Codec, client: &mut Draft, s
         subscriptions(top, client, server);
     }
     let requests: Vec<_> = client.rule.messages.iter().collect();
-    let keeps = codec.keeps(&requests);
+    let keeps: Arc<[Pointer]> = codec.keeps(&requests).into();
     for message in &mut client.rule.messages {
         if let Role::Request(request) = &mut message.role {
             request.keeps.clone_from(&keeps);

@@ -48,11 +48,13 @@ fn keep(client: &mut Direction, reply: &MessageRule, rules: &[Rule]) {
     let read: Vec<&Pointer> = read.map(|Place { pointer, .. }| pointer).collect();
     for message in client.messages.iter_mut().filter(|m| answers.contains(&m.name)) {
         let Role::Request(request) = &mut message.role else { continue };
+        let mut all = request.keeps.to_vec();
         for pointer in &read {
-            if !request.keeps.contains(pointer) {
-                request.keeps.push((*pointer).clone());
+            if !all.contains(pointer) {
+                all.push((*pointer).clone());
             }
         }
+        request.keeps = all.into();
     }
 }
 

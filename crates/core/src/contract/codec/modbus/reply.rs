@@ -10,33 +10,43 @@ use crate::session::Kept;
 pub(super) const EXCEPTIONS: [u8; 9] = [1, 2, 3, 4, 5, 6, 8, 10, 11];
 
 /// What an echo repeats. Only functions 5 and 6 repeat a value, and they have one.
-const KEEPS: [&str; 7] = ["/unit", "/fc", "/addr", "/count", "/values/0", "/and_mask", "/or_mask"];
+const KEEPS: [&[&str]; 7] = [UNIT, FC, ADDR, COUNT, VALUE, AND_MASK, OR_MASK];
+
+const UNIT: &[&str] = &["unit"];
+const FC: &[&str] = &["fc"];
+const ADDR: &[&str] = &["addr"];
+const COUNT: &[&str] = &["count"];
+const VALUE: &[&str] = &["values", "0"];
+const AND_MASK: &[&str] = &["and_mask"];
+const OR_MASK: &[&str] = &["or_mask"];
 
 /// Values of a request that its reply is checked against.
 pub(crate) fn keeps() -> Vec<Pointer> {
-    KEEPS.iter().filter_map(|at| at.parse().ok()).collect()
+    let place = |path: &&[&str]| path.iter().fold(Pointer::whole(), |at, name| at.below(name));
+    KEEPS.iter().map(place).collect()
 }
 
 /// Checks a reply against what is kept of its request.
 pub(crate) fn check(kept: &Kept, reply: &Value<'_>) -> Result<(), Violation> {
-    let asked = |at: &str| integer(kept.get(&at.parse().ok()?)?);
-    let said = |at: &str| integer(at.parse::<Pointer>().ok()?.get(reply)?);
-    let same = |at: &str| match (asked(at), said(at)) {
+    let asked = |at: &[&str]| integer(kept.at(at)?);
+    let said = |at: &[&str]| integer(reply.at(at)?);
+    let same = |at: &[&str]| match (asked(at), said(at)) {
         (Some(asked), Some(said)) if asked == said => Ok(()),
         (asked, said) => {
             let word =
                 |value: Option<i64>| value.map_or_else(|| "absent".to_owned(), |v| v.to_string());
             Err(mismatch(format!(
-                "`{at}` of the answer is {}, and the request's is {}",
+                "`/{}` of the answer is {}, and the request's is {}",
+                at.join("/"),
                 word(said),
                 word(asked)
             )))
         }
     };
-    same("/unit")?;
-    if let Some(exception) = said("/exception") {
-        let function = said("/fc").map(|fc| fc & 0x7f);
-        if function != asked("/fc") {
+    same(UNIT)?;
+    if let Some(exception) = said(&["exception"]) {
+        let function = said(FC).map(|fc| fc & 0x7f);
+        if function != asked(FC) {
             return Err(mismatch("the exception is of another function than the request"));
         }
         if !EXCEPTIONS.iter().any(|known| i64::from(*known) == exception) {
@@ -44,8 +54,8 @@ pub(crate) fn check(kept: &Kept, reply: &Value<'_>) -> Result<(), Violation> {
         }
         return Ok(());
     }
-    same("/fc")?;
-    let count = asked("/count").and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
+    same(FC)?;
+    let count = asked(COUNT).and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
     let held = match reply.member("values") {
         Some(Value::List(list)) => list.len(),
         _ => 0,
@@ -56,7 +66,7 @@ pub(crate) fn check(kept: &Kept, reply: &Value<'_>) -> Result<(), Violation> {
         }
         Err(mismatch(format!("the answer holds {held} values, and {wanted} were due")))
     };
-    let code = said("/fc").and_then(|code| u8::try_from(code).ok()).unwrap_or(0);
+    let code = said(FC).and_then(|code| u8::try_from(code).ok()).unwrap_or(0);
     match Function::of(code) {
         Function::ReadBits => {
             holds(count.div_ceil(8) * 8)?;
@@ -67,15 +77,9 @@ pub(crate) fn check(kept: &Kept, reply: &Value<'_>) -> Result<(), Violation> {
             }
         }
         Function::ReadRegisters | Function::ReadWrite => holds(count),
-        Function::WriteBit | Function::WriteRegister => {
-            same("/addr").and_then(|()| same("/values/0"))
-        }
-        Function::WriteBits | Function::WriteRegisters => {
-            same("/addr").and_then(|()| same("/count"))
-        }
-        Function::Mask => {
-            same("/addr").and_then(|()| same("/and_mask")).and_then(|()| same("/or_mask"))
-        }
+        Function::WriteBit | Function::WriteRegister => same(ADDR).and_then(|()| same(VALUE)),
+        Function::WriteBits | Function::WriteRegisters => same(ADDR).and_then(|()| same(COUNT)),
+        Function::Mask => same(ADDR).and_then(|()| same(AND_MASK)).and_then(|()| same(OR_MASK)),
         Function::Opaque => Ok(()),
     }
 }
