@@ -60,8 +60,18 @@ impl Bucket {
 
     /// Whether there is `amount` at `now`, or how long until there is.
     fn check(&self, full_at: &AtomicU64, amount: u64, now: u64) -> Result<(), Duration> {
+        self.after(self.settled(full_at, now), amount, now).map(|_| ())
+    }
+
+    /// When the bucket would be full again, never later than an empty one: a slower rate that held
+    /// before takes longer to fill it than this one ever does.
+    fn settled(&self, full_at: &AtomicU64, now: u64) -> u64 {
         let empty = now.saturating_add(self.nanos(self.burst));
-        self.after(full_at.load(Ordering::Relaxed).min(empty), amount, now).map(|_| ())
+        let seen = full_at.load(Ordering::Relaxed);
+        if seen > empty {
+            full_at.fetch_min(empty, Ordering::Relaxed);
+        }
+        seen.min(empty)
     }
 
     /// Gives back what was taken for a message that another bucket had no room for.
@@ -71,14 +81,7 @@ impl Bucket {
 
     /// Takes `amount` at `now`, or says how long until it is there.
     fn take(&self, full_at: &AtomicU64, amount: u64, now: u64) -> Result<(), Duration> {
-        let room = self.nanos(self.burst);
-        let mut seen = full_at.load(Ordering::Relaxed);
-        let empty = now.saturating_add(room);
-        if seen > empty {
-            // A slower rate held before, which takes longer to fill it than this one ever does.
-            full_at.fetch_min(empty, Ordering::Relaxed);
-            seen = seen.min(empty);
-        }
+        let mut seen = self.settled(full_at, now);
         loop {
             let next = self.after(seen, amount, now)?;
             match full_at.compare_exchange_weak(seen, next, Ordering::Relaxed, Ordering::Relaxed) {

@@ -266,7 +266,8 @@ impl Session {
         event.sentence.clone_from(&refusal.violation.sentence);
         event.pointer.clone_from(&refusal.violation.pointer);
         (event.bound, event.value) = self.deciding(side, rule, refusal);
-        event.decision = (class == Class::Denied).then_some("deny");
+        let denied = matches!(event.reason, Some(Reason::PolicyDenied | Reason::PolicyError));
+        event.decision = denied.then_some("deny");
         event.message = rule.map(|rule| rule.name.clone());
         event.action = rule.and_then(MessageRule::action).map(str::to_owned);
         if let Some(denied) = &refusal.denied {
