@@ -112,8 +112,11 @@ impl Contract {
         text.push_str("## What a policy decides\n\n");
         if let Some(role) = &self.role {
             let _ = writeln!(text, "{}\n", role.told());
-            let without =
-                if role.refuses() { "may not connect" } else { "has none of the rights of one" };
+            let without = if role.refuses() {
+                "may not connect"
+            } else {
+                "may connect, and is judged without"
+            };
             let _ = writeln!(text, "Who has none {without}.\n");
         }
         text.push_str("| action | of messages | it sees |\n|---|---|---|\n");
