@@ -20,6 +20,8 @@ pub(super) struct Draft {
     pub(super) spans: Vec<Range<usize>>,
     /// Whether every message that is written could be read.
     pub(super) whole: bool,
+    /// The names of all that are written.
+    pub(super) names: Vec<String>,
 }
 
 /// One direction; `None` if its frame or decoder could not be read.
@@ -127,6 +129,8 @@ pub(super) fn direction(
         }
     };
     table.finish();
+    let written = table.tables("message");
+    let names = written.iter().filter_map(|m| Some(m.text("name")?.value.to_owned())).collect();
     let whole = drafts.iter().all(|(message, _)| message.is_some());
     let (messages, spans): (Vec<_>, Vec<_>) =
         drafts.into_iter().filter_map(|(message, span)| Some((message?, span))).unzip();
@@ -144,6 +148,7 @@ pub(super) fn direction(
         rule: Direction { frame: frame?, decode, grammar, canonical, tag, text, messages },
         spans,
         whole,
+        names,
     })
 }
 
@@ -171,7 +176,7 @@ fn uninspected(table: &Table<'_, '_>) -> Option<Draft> {
         text: TextRule::plain(),
         messages: Vec::new(),
     };
-    Some(Draft { rule, spans: Vec::new(), whole: true })
+    Some(Draft { rule, spans: Vec::new(), whole: true, names: Vec::new() })
 }
 
 /// A direction of which the contract says nothing, because its codec says it all.
@@ -187,7 +192,7 @@ fn undeclared(codec: &Codec, side: Side) -> Draft {
         text: TextRule::plain(),
         messages: Vec::new(),
     };
-    Draft { rule, spans: Vec::new(), whole: true }
+    Draft { rule, spans: Vec::new(), whole: true, names: Vec::new() }
 }
 
 /// Where the kind of a message stands: as a codec fixes it, or as written.

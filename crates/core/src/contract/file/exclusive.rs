@@ -78,10 +78,10 @@ pub(super) fn check(
             }
         });
     }
-    // What could not be read would be missed elsewhere, where nothing is wrong.
+    answers(top, client, server);
+    questions(top, client, server);
+    // What a message that could not be read remembers would be missed elsewhere.
     if client.whole && server.whole {
-        answers(top, client, server);
-        questions(top, client, server);
         remembered(top, client, server);
     }
     if *pairing == Pairing::None {
@@ -154,7 +154,8 @@ fn one_way(top: &Table<'_, '_>, server: &Draft) {
 
 /// K-21: what is answered exists. K-22: what expects a reply gets one.
 fn answers(top: &Table<'_, '_>, client: &Draft, server: &Draft) {
-    let known: Vec<&str> = client.rule.messages.iter().map(|m| m.name.as_str()).collect();
+    let read = client.rule.messages.iter().map(|m| &m.name);
+    let known: Vec<&str> = read.chain(&client.names).map(String::as_str).collect();
     for (message, span) in server.rule.messages.iter().zip(&server.spans) {
         let Role::Reply(names) = &message.role else { continue };
         for name in names.iter().filter(|name| !known.contains(&name.as_str())) {
@@ -164,6 +165,10 @@ fn answers(top: &Table<'_, '_>, client: &Draft, server: &Draft) {
             let hint = near.map(|near| format!("did you mean `{near}`?"));
             top.document().find(finding.hint_if(hint));
         }
+    }
+    // What answers it may be what could not be read.
+    if !server.whole {
+        return;
     }
     for (message, span) in client.rule.messages.iter().zip(&client.spans) {
         let request = message.request();
@@ -202,7 +207,8 @@ fn answers(top: &Table<'_, '_>, client: &Draft, server: &Draft) {
 /// K-21, K-22: what the client answers is asked, and what is asked is answered.
 fn questions(top: &Table<'_, '_>, client: &Draft, server: &Draft) {
     let is_asked = |name: &String| {
-        server.rule.messages.iter().any(|m| m.name == *name && matches!(m.role, Role::Ask))
+        !server.whole && server.names.contains(name)
+            || server.rule.messages.iter().any(|m| m.name == *name && matches!(m.role, Role::Ask))
     };
     for (message, span) in client.rule.messages.iter().zip(&client.spans) {
         let answers = message.request().map_or(&[][..], |request| &request.answers);
@@ -219,7 +225,7 @@ fn questions(top: &Table<'_, '_>, client: &Draft, server: &Draft) {
             .iter()
             .filter_map(MessageRule::request)
             .any(|request| request.answers.contains(&question.name));
-        if matches!(question.role, Role::Ask) && !answered {
+        if matches!(question.role, Role::Ask) && !answered && client.whole {
             let text = format!("nothing answers `{}`, which the service asks", question.name);
             let hint = "a `[[client.message]]` with `answers`, or `pushes = true`";
             top.error_with_hint("K-22", span.clone(), text, hint);

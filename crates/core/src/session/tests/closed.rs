@@ -475,6 +475,11 @@ fn a_fault_in_one_message_is_no_fault_of_another() {
     let bad = json(&message("one", ""), &OK.replace("99", "-99"));
     let all = findings(&bad);
     assert!(all.iter().all(|one| one.contains("K-02")), "{all:?}");
+    // A name that nobody wrote is a fault of its own.
+    let wrong = OK.replace("[\"one\"]", "[\"two\"]");
+    let all = findings(&json(&message("one", "fields.n = { int = [9, 1] }"), &wrong));
+    assert_eq!(all.len(), 2, "{all:?}");
+    assert!(all.iter().any(|one| one.contains("error[K-21]: `ok` answers `two`")), "{all:?}");
     // Twenty at most, and no error behind a warning.
     let warned: String =
         (0..25).map(|n| format!("\"p{n}\": {{ \"type\": \"string\" }},")).collect();
