@@ -293,7 +293,8 @@ impl Running {
 
     fn tell_refused(&self, findings: &[Finding]) {
         let one_line = |finding: &Finding| finding.to_string().replace("\n  hint: ", "; hint: ");
-        let mut sentence = findings.iter().map(one_line).collect::<Vec<_>>().join("; ");
+        let errors: Vec<_> = findings.iter().filter(|it| it.is_error()).map(one_line).collect();
+        let mut sentence = errors.join("; ");
         if sentence.len() > SENTENCE {
             sentence.truncate(sentence.floor_char_boundary(SENTENCE));
             sentence.push('…');
@@ -301,9 +302,8 @@ impl Running {
         let mut event = Event::new(EventKind::ReloadRefused);
         event.sentence = sentence;
         self.recorder.record(event);
-        let errors = findings.iter().filter(|finding| finding.is_error());
-        let first = errors.clone().next().map(one_line).unwrap_or_default();
-        let more = match errors.count() {
+        let first = errors.first().map(String::as_str).unwrap_or_default();
+        let more = match errors.len() {
             0 | 1 => String::new(),
             count => format!(" (and {} more)", count - 1),
         };
