@@ -4,6 +4,8 @@
 //! judged, and the judgement is a value that only the judge can make: [`identity::Peer`] becomes
 //! a `Permit` through a policy, a frame becomes `Cleared` bytes through a session.
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+// TRAP-20: a panic over a slice of a text shows the text.
+#![cfg_attr(not(test), deny(clippy::string_slice))]
 
 pub mod audit;
 pub mod contract;

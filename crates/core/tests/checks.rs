@@ -445,3 +445,39 @@ fn no_check_is_left_out() {
     }
     assert!(ids.is_empty(), "no row for {ids:?}");
 }
+
+// CON-09, K-33: what a schema names outside of it is not looked for. A contract reaches files through
+// `read` alone, and the crate that judges schemas is built without anything that could fetch.
+#[test]
+fn a_reference_that_leads_outside_opens_nothing() {
+    for outside in [
+        "http://127.0.0.1:1/a.json",
+        "https://example.com/a.json",
+        "file:///etc/passwd",
+        "/etc/passwd",
+        "../a.json",
+        "urn:example:a",
+        "json-schema:///a.json",
+    ] {
+        let schema = format!("action = \"put\"\nschema = '{{ \"$ref\": \"{outside}\" }}'\n");
+        let text = BASE.replacen(SCHEMA, &schema, 1);
+        let asked = std::cell::RefCell::new(Vec::new());
+        let read = |name: &str| {
+            asked.borrow_mut().push(name.to_owned());
+            Err("no file".to_owned())
+        };
+        let found = Contract::load("t.toml", &text, &read).map(|_| ()).expect_err(outside);
+        assert!(found.iter().any(|finding| finding.check == Some("K-33")), "{}", told(&found));
+        assert_eq!(asked.into_inner(), Vec::<String>::new(), "{outside}");
+    }
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let manifest = std::fs::read_to_string(workspace.join("Cargo.toml")).unwrap();
+    let line = manifest.lines().find(|line| line.starts_with("jsonschema = ")).unwrap();
+    assert!(line.contains("default-features = false") && !line.contains("features = ["), "{line}");
+    let lock = std::fs::read_to_string(workspace.join("Cargo.lock")).unwrap();
+    let package =
+        lock.split("[[package]]").find(|one| one.contains("name = \"jsonschema\"")).unwrap();
+    for fetches in ["reqwest", "ureq", "hyper", "tokio"] {
+        assert!(!package.contains(&format!("\"{fetches}")), "{fetches}: {package}");
+    }
+}
