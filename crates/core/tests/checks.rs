@@ -147,7 +147,7 @@ const ERRORS: &[Row] = &[
     ),
     ("K-13", &[("", BYTES)]),
     ("K-14", &[("", RAW)]),
-    ("K-16", &[("messages = \"10/s\"", "messages = \"10/s\", §burst = 0")]),
+    ("K-16", &[("messages = \"10/s\"", "bytes = \"10KiB/s\", §burst = 4095")]),
     (
         "K-18",
         &[
