@@ -87,6 +87,7 @@ fn every_metric_stands_in_its_page() {
         listen: ([127, 0, 0, 1], 7443).into(),
         to: "127.0.0.1:8000".to_owned(),
         contract: None,
+        contract_hash: None,
         recorded: false,
         shadow: false,
         beside: None,

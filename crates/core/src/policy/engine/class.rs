@@ -71,8 +71,9 @@ impl Sights {
 
     /// The same with resources named as below this service.
     pub(in crate::policy) fn below(mut self, service: &str) -> Self {
-        let inner = |full: &Box<str>| Some(full.strip_prefix(service)?.strip_prefix('/')?.into());
-        self.resource.texts = self.resource.texts.iter().filter_map(inner).collect();
+        let inner = |full: &str| Some(full.strip_prefix(service)?.strip_prefix('/')?.into());
+        let full = self.resource.texts.iter().map(AsRef::as_ref);
+        self.resource.texts = full.filter_map(inner).collect();
         // Then it is not known where the service ends and a resource begins.
         self.resource.each |= service.contains('/');
         self
@@ -242,6 +243,7 @@ impl Sight {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Literal<'j> {
     Number(i64),
     Text(&'j str),
