@@ -112,8 +112,7 @@ impl Plan {
     #[must_use]
     pub fn patient_add_ten() -> Self {
         let rate = ADD_TEN.lines().find(|line| line.starts_with("rate")).unwrap_or_default();
-        let text =
-            ADD_TEN.replace(rate, "refusals = 10000").replace(", max = 3", ", max = 1000000");
+        let text = ADD_TEN.replace(rate, "refusals = 10000").replace(", max = 3", ", max = 10000");
         // Its vectors say what the shipped one does at the fourth refusal.
         let vectors = text.find("[[test]]").unwrap_or(text.len());
         Self::under(&text[..vectors])
