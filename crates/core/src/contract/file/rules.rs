@@ -110,6 +110,13 @@ impl View<'_> {
                 written.error("K-40", written.key_span("rules"), message);
                 continue;
             }
+            let is_read = |name: &String| requests.iter().any(|request| request.name == *name);
+            if let Role::Reply(names) = &message.role
+                && !names.iter().all(is_read)
+            {
+                // A request that could not be read, or is not there, was told already.
+                continue;
+            }
             let this = Type::of_message(direction, message);
             let answered: Vec<(&str, Type)> = match &message.role {
                 Role::Reply(names) => requests
