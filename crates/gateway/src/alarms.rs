@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The word of every alarm, each with an entry in the reference manual.
-pub const WORDS: [&str; 33] = [
+pub const WORDS: [&str; 34] = [
     "authority_restored",
     "authority_unreachable",
     "bundle_rollback",
@@ -28,6 +28,7 @@ pub const WORDS: [&str; 33] = [
     "no_backup",
     "no_spare",
     "reload_refused",
+    "quota_unwritten",
     "renewal_critical",
     "renewal_late",
     "resumption_seen",

@@ -11,10 +11,12 @@ use segwan_core::contract::journal::{Booked, Journal};
 use segwan_core::now::Now;
 use segwan_pki::directory::make_private;
 use segwan_pki::key::{hex, sha256};
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The first line; the version of the format.
@@ -28,9 +30,27 @@ const LARGEST: u64 = 64 << 20;
 /// A file that could not be written is not tried again before.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// Journals that cannot be written now. One that is asked for again and fails stays here, so that an
+/// operator hears of it by an alarm and not only by refused messages.
+#[derive(Debug, Clone, Default)]
+pub struct Unwritten(Arc<Mutex<BTreeMap<String, String>>>);
+
+impl Unwritten {
+    /// Whose they are, by the name of the service, and why.
+    #[must_use]
+    pub fn list(&self) -> Vec<(String, String)> {
+        self.lock().iter().map(|(service, why)| (service.clone(), why.clone())).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The file of one service.
 #[derive(Debug)]
 struct QuotaFile {
+    service: String,
     path: PathBuf,
     /// Where lines are added; none while it must be written anew.
     file: Option<File>,
@@ -38,14 +58,21 @@ struct QuotaFile {
     /// Its size when it was last written anew.
     fresh: u64,
     failed: Option<(Instant, String)>,
+    unwritten: Unwritten,
 }
 
 /// Goes on with what was booked under `contract` in `quota/SERVICE.journal` below `state`, and keeps
-/// there what is booked from now on.
+/// there what is booked from now on; as long as that fails, it stands in `unwritten`.
 ///
 /// # Errors
 /// If the file cannot be read or written, or holds what was not written to it.
-pub fn keep(state: &Path, service: &str, contract: &Contract, now: Now) -> Result<(), Failure> {
+pub fn keep(
+    state: &Path,
+    service: &str,
+    contract: &Contract,
+    now: Now,
+    unwritten: &Unwritten,
+) -> Result<(), Failure> {
     let path = state.join("quota").join(file_name(service));
     let unusable = |why: String| {
         let path = path.display();
@@ -62,7 +89,7 @@ pub fn keep(state: &Path, service: &str, contract: &Contract, now: Now) -> Resul
         let hint = "restore the file; or move it away, and what was asked for is forgotten";
         unusable(why).hint(hint)
     })?;
-    let file = QuotaFile { path: path.clone(), file: None, size: 0, fresh: 0, failed: None };
+    let file = QuotaFile::new(service, path.clone(), unwritten.clone());
     contract.keep_quotas(Box::new(file), &past, now).map_err(unusable)
 }
 
@@ -72,6 +99,11 @@ fn file_name(service: &str) -> String {
 }
 
 impl QuotaFile {
+    fn new(service: &str, path: PathBuf, unwritten: Unwritten) -> Self {
+        let service = service.to_owned();
+        Self { service, path, file: None, size: 0, fresh: 0, failed: None, unwritten }
+    }
+
     fn add(&mut self, line: &str) -> io::Result<()> {
         let Some(file) = &mut self.file else {
             return Err(io::Error::other("it must be written anew first"));
@@ -128,6 +160,7 @@ impl QuotaFile {
             );
         }
         self.failed = Some((Instant::now(), why.clone()));
+        self.unwritten.lock().insert(self.service.clone(), why.clone());
         why
     }
 }
@@ -153,7 +186,8 @@ impl Journal for QuotaFile {
             let _ = std::fs::remove_file(self.next());
             return Err(self.failed(&error));
         }
-        if self.failed.take().is_some() {
+        self.failed = None;
+        if self.unwritten.lock().remove(&self.service).is_some() {
             tracing::info!("what quotas count can be written again: {}", self.path.display());
         }
         Ok(())

@@ -3,6 +3,7 @@ use crate::failure::{Exit, Failure};
 use crate::gateway::Gateway;
 use crate::metrics::Metrics;
 use crate::process::{AuthorityAtWork, Reloads};
+use crate::quotas::Unwritten;
 use crate::record::Recorder;
 use crate::registering::Registering;
 use crate::status::Status;
@@ -46,6 +47,7 @@ impl World {
         };
         let (recorder, _) = Recorder::new(16);
         let running = Running {
+            unwritten: Unwritten::default(),
             gateway: Gateway::start(Vec::new(), Vec::new(), &recorder, 1).unwrap(),
             authority,
             agents: Vec::new(),

@@ -18,8 +18,9 @@ use crate::config::{self, Client, Config, Service};
 use crate::explain::Rules;
 use crate::gateway::{ClientPlan, Gateway, Inspection, ServicePlan};
 use crate::metrics::Metrics;
+use crate::quotas::{self, Unwritten};
 use crate::record::Recorder;
-use crate::{admin, ca, quotas};
+use crate::{admin, ca};
 use arc_swap::ArcSwap;
 use identities::{Identities, Shown};
 pub(crate) use reload::Reloads;
@@ -58,6 +59,8 @@ pub struct Running {
     pub recorder: Recorder,
     /// When it started, Unix milliseconds.
     pub started_ms: i64,
+    /// Journals of quotas that cannot be written.
+    pub(crate) unwritten: Unwritten,
     /// What may be put in force in place of what is.
     pub(crate) reloads: Reloads,
 }
@@ -137,6 +140,7 @@ impl Process {
         *at_hand = opened.as_ref().map(|opened| opened.authority().clone());
         let (caution, foreign) = (config.caution, &config.foreign);
         let mut identities = Identities::new(state, opened.as_ref(), enrolled, caution, foreign)?;
+        let unwritten = Unwritten::default();
         for service in &config.services {
             if let Some(capture) = service.inspection.capture() {
                 capture.open(state.path(), &service.name).map_err(|error| {
@@ -150,7 +154,7 @@ impl Process {
                 && contract.persists_quotas()
             {
                 let now = Now { instant: Instant::now(), unix_ms: now_ms() };
-                quotas::keep(state.path(), &service.name, contract, now)?;
+                quotas::keep(state.path(), &service.name, contract, now, &unwritten)?;
             }
         }
         let plans = Plans::of(config, &mut identities).await?;
@@ -189,6 +193,7 @@ impl Process {
         }
         let socket = state.admin_socket();
         let running = Running {
+            unwritten,
             gateway,
             authority: at_work,
             agents,

@@ -104,7 +104,7 @@ fn provide(running: &Running, state: &Path, change: &Change) -> Result<(), Findi
                 return Ok(());
             }
             let now = Now { instant: Instant::now(), unix_ms: now_ms() };
-            quotas::keep(state, table, contract, now)
+            quotas::keep(state, table, contract, now, &running.unwritten)
                 .map_err(|failure| Finding::whole(table, failure.to_string()))
         }
         Inspection::Recorded(capture) if !capture.is_open() => {

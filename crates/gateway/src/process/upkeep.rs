@@ -137,6 +137,14 @@ async fn mirror(running: Arc<Running>, stop: CancellationToken) {
                 now.insert((alarm.word, about.clone()));
             }
         }
+        for (service, why) in running.unwritten.list() {
+            let sentence = format!(
+                "what the quotas of `{service}` count cannot be written, and no message that they \
+                 count passes: {why}"
+            );
+            raise(&running, "quota_unwritten", &service, &sentence);
+            now.insert(("quota_unwritten", service));
+        }
         for (gate, sentence) in resumed(&running.gateway.status(0), &mut resumptions) {
             if running.alarms.happened("resumption_seen", &gate, &sentence, now_ms()) {
                 tell(&running, "resumption_seen", &sentence);

@@ -7,7 +7,7 @@ fn booked(at_ms: u64, identity: Option<&str>) -> Booked {
 
 fn fresh(state: &Path) -> QuotaFile {
     let path = state.join("bank.journal");
-    let mut file = QuotaFile { path, file: None, size: 0, fresh: 0, failed: None };
+    let mut file = QuotaFile::new("bank", path, Unwritten::default());
     assert!(file.is_due());
     file.replace(&mut std::iter::empty()).unwrap();
     file
@@ -75,12 +75,17 @@ fn after_a_line_that_failed_the_file_is_written_anew() {
     // A handle that only reads stands for a disk that takes nothing.
     file.file = Some(File::open(&file.path).unwrap());
     assert!(file.append(&booked(2, None)).unwrap_err().contains("bank.journal"));
+    let unwritten = file.unwritten.clone();
+    assert!(
+        matches!(&*unwritten.list(), [(bank, why)] if bank == "bank" && why.contains("journal"))
+    );
     assert!(file.is_due());
     assert!(file.append(&booked(2, None)).is_err());
     // Not at each message: the disk may be slow to fail.
     assert!(file.replace(&mut [booked(1, None)].into_iter()).is_err());
     file.failed = None;
     file.replace(&mut [booked(1, None)].into_iter()).unwrap();
+    assert_eq!(unwritten.list(), []);
     file.append(&booked(3, None)).unwrap();
     assert_eq!(read(&file.path).unwrap(), [booked(1, None), booked(3, None)]);
 }
