@@ -143,7 +143,7 @@ impl Installation {
         };
         let config = Config {
             state_dir: None,
-            threads: 1,
+            threads: Some(1),
             admin: None,
             trust_domain: domain,
             caution: segwan::Caution::default(),

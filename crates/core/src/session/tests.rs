@@ -1,5 +1,6 @@
 use super::*;
 use crate::contract::test;
+use crate::rejection::Class;
 use proptest::prelude::*;
 use std::time::Duration;
 

@@ -3,9 +3,9 @@
 use super::report::Look;
 use super::serve::{inspection, meant, named};
 use super::{Exit, Failure, Global, runtime};
-use crate::config::{Client, Config, IdentitySource, Source, default_threads};
+use crate::config::{Client, Config, IdentitySource, Source};
 use crate::gateway::{CONTRACT_GRACE, Inspection};
-use crate::process::{Process, Signals};
+use crate::process::{Hangups, Process, Signals};
 use segwan::{Agent, Expected, TlsFloor};
 use segwan_core::limits::Limits;
 use segwan_pki::directory::{ServiceHint, StateDir};
@@ -62,14 +62,16 @@ pub struct Args {
 /// # Errors
 /// If it cannot enroll or start.
 pub fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
+    let runtime = runtime()?;
+    let hangups = Hangups::listen(&runtime)?;
     let token = token(args.token.as_deref(), &args.name)?;
     let inspection = match &args.contract {
         Some(file) => inspection(file, global)?,
         None => Inspection::Raw,
     };
     let state = StateDir::open(&global.state_dir(None)?)?;
-    runtime()?.block_on(async {
-        let mut signals = Signals::listen()?;
+    runtime.block_on(async {
+        let mut signals = Signals::listen(hangups)?;
         let agent = tokio::select! {
             agent = enrolled(args, token.as_ref(), &state) => agent?,
             () = signals.next() => {
@@ -155,7 +157,7 @@ fn config(
     };
     Ok(Config {
         state_dir: None,
-        threads: default_threads(),
+        threads: None,
         admin: args.admin,
         trust_domain: agent.trust_domain().clone(),
         caution: segwan::Caution::default(),

@@ -7,10 +7,10 @@ use super::{Exit, Failure, Global, runtime};
 use crate::capture::Capture;
 use crate::config::{
     AuthorityConfig, Config, CustodyConfig, DEFAULT_TRUST_DOMAIN, IdentitySource, Service, Source,
-    TrustFiles, contract, default_threads,
+    TrustFiles, contract,
 };
 use crate::gateway::{CONTRACT_GRACE, Inspection, NOT_ENFORCED, Upstream, and_beside};
-use crate::process::{Process, Signals, TOKEN_LIFETIME};
+use crate::process::{Hangups, Process, Signals, TOKEN_LIFETIME};
 use segwan::TlsFloor;
 use segwan_core::identity::{Identity, IdentityError, TrustDomain};
 use segwan_core::limits::Limits;
@@ -104,6 +104,8 @@ pub struct Args {
 /// # Errors
 /// If it cannot start.
 pub fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
+    let runtime = runtime()?;
+    let hangups = Hangups::listen(&runtime)?;
     let (config, state) = match &args.config {
         Some(file) => {
             let (mut config, warnings) = Config::load(file)?;
@@ -119,8 +121,8 @@ pub fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
             (described.meant(&state)?, state)
         }
     };
-    runtime()?.block_on(async {
-        let signals = Signals::listen()?;
+    runtime.block_on(async {
+        let signals = Signals::listen(hangups)?;
         let told = |process: &mut Process| {
             global.report.findings(process.warnings());
             let tokens = process.take_tokens();
@@ -225,7 +227,7 @@ impl Described {
         };
         Ok(Config {
             state_dir: None,
-            threads: args.threads.map_or_else(default_threads, usize::from),
+            threads: args.threads.map(usize::from),
             admin: args.admin,
             trust_domain,
             caution: segwan::Caution::default(),

@@ -24,7 +24,6 @@ use segwan_core::identity::TrustDomain;
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::thread::available_parallelism;
 use std::time::Duration;
 
 /// A value that its key cannot have, or a key that is missing.
@@ -106,8 +105,7 @@ fn whole(
     reading: &Reading<'_>,
 ) -> Option<Config> {
     let state_dir = top.text("state_dir").map(|text| reading.path(text.value));
-    let cores = || available_parallelism().map_or(1, usize::from);
-    let threads = values::count(top, VALUE, "threads", 1024).map_or_else(cores, |n| n.value);
+    let threads = values::count(top, VALUE, "threads", 1024).map(|n| n.value);
     let admin = top.table("admin").and_then(|table| admin(&table, reading));
     let authority = match authority {
         Some(table) => {

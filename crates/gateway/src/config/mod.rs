@@ -28,8 +28,8 @@ use std::time::Duration;
 pub struct Config {
     /// `state_dir`, if the file names one.
     pub state_dir: Option<PathBuf>,
-    /// Worker threads. Default: one for each core.
-    pub threads: usize,
+    /// Worker threads. Default: one for each core at the start.
+    pub threads: Option<usize>,
     /// A loopback address for metrics and health, beside the unix socket. Default none.
     pub admin: Option<SocketAddr>,
     /// The trust domain by which short names are meant. Default `segwan.internal`.

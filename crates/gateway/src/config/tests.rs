@@ -158,7 +158,7 @@ identity = "app"
     );
     let (config, _) = loaded.unwrap_or_else(|findings| panic!("{:?}", world.told(&findings)));
     assert_eq!(config.state_dir, Some(world.0.path().join("state")));
-    assert_eq!((config.threads, config.trust_domain.as_str()), (3, "shop.example"));
+    assert_eq!((config.threads, config.trust_domain.as_str()), (Some(3), "shop.example"));
     assert_eq!(config.drain_timeout, Duration::from_secs(5));
     assert_eq!(config.admin, Some("127.0.0.1:9443".parse().unwrap()));
     let caution =
@@ -221,7 +221,7 @@ identity = "app"
 fn what_is_not_written_has_its_default() {
     let config = loaded(SERVICE);
     assert_eq!(config.trust_domain.as_str(), "segwan.internal");
-    assert!(config.threads >= 1 && config.authority.is_none() && config.admin.is_none());
+    assert!(config.threads.is_none() && config.authority.is_none() && config.admin.is_none());
     assert_eq!(config.services[0].limits, Limits::default());
     assert_eq!(config.drain_timeout, Duration::from_secs(30));
     assert_eq!(config.caution, Caution::default());

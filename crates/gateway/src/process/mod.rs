@@ -161,7 +161,8 @@ impl Process {
         let acceptor = identities.of_authority().await?;
         let (agents, files) = identities.into_parts();
 
-        let gateway = Gateway::start(plans.services, plans.clients, &recorder, config.threads)
+        let threads = config.threads.unwrap_or_else(config::default_threads);
+        let gateway = Gateway::start(plans.services, plans.clients, &recorder, threads)
             .map_err(|error| Failure::cannot_start(error.to_string()))?;
         let tokens = match &opened {
             Some(opened) => opened.register(config, &gateway.addresses()).await?,
@@ -415,7 +416,27 @@ enum Signal {
     Reload,
 }
 
-/// SIGTERM and SIGINT, which stop, and SIGHUP, which reloads, heard from its making on.
+/// SIGHUP, which reloads, heard from its making on: also while the files are read, so that it neither
+/// ends a process that starts nor is lost. What stops goes on doing so until [`Signals`] hears it.
+pub struct Hangups(tokio::signal::unix::Signal);
+
+impl Hangups {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn listen(runtime: &tokio::runtime::Runtime) -> Result<Self, Failure> {
+        let _within = runtime.enter();
+        heard(tokio::signal::unix::SignalKind::hangup()).map(Self)
+    }
+}
+
+fn heard(kind: tokio::signal::unix::SignalKind) -> Result<tokio::signal::unix::Signal, Failure> {
+    tokio::signal::unix::signal(kind)
+        .map_err(|error| Failure::cannot_start(format!("signals cannot be heard: {error}")))
+}
+
+/// SIGTERM and SIGINT, which stop, heard from its making on, and SIGHUP.
 pub struct Signals {
     term: tokio::signal::unix::Signal,
     int: tokio::signal::unix::Signal,
@@ -427,17 +448,10 @@ impl Signals {
     ///
     /// # Errors
     /// If the system refuses.
-    pub fn listen() -> Result<Self, Failure> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let listen = |kind| {
-            signal(kind)
-                .map_err(|error| Failure::cannot_start(format!("signals cannot be heard: {error}")))
-        };
-        Ok(Self {
-            term: listen(SignalKind::terminate())?,
-            int: listen(SignalKind::interrupt())?,
-            hup: listen(SignalKind::hangup())?,
-        })
+    pub fn listen(Hangups(hup): Hangups) -> Result<Self, Failure> {
+        use tokio::signal::unix::SignalKind;
+        let (term, int) = (heard(SignalKind::terminate())?, heard(SignalKind::interrupt())?);
+        Ok(Self { term, int, hup })
     }
 
     /// Waits for the next one that means to stop.

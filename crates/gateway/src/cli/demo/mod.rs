@@ -11,10 +11,10 @@ use super::report::Look;
 use super::{Exit, Failure, Global, runtime};
 use crate::config::{
     AuthorityConfig, Client, Config, CustodyConfig, DEFAULT_TRUST_DOMAIN, IdentitySource, Service,
-    Source, default_threads,
+    Source,
 };
 use crate::gateway::{CONTRACT_GRACE, Inspection, Upstream};
-use crate::process::{Process, Signals, TOKEN_LIFETIME, now_ms};
+use crate::process::{Hangups, Process, Signals, TOKEN_LIFETIME, now_ms};
 use crate::registering::Registering;
 use segwan::{Agent, Expected, TlsFloor};
 use segwan_core::contract::Contract;
@@ -68,8 +68,10 @@ struct Stage {
 /// # Errors
 /// If something of it cannot be started, or an exchange does not end as it must.
 pub fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
-    runtime()?.block_on(async {
-        let mut signals = Signals::listen()?;
+    let runtime = runtime()?;
+    let hangups = Hangups::listen(&runtime)?;
+    runtime.block_on(async {
+        let mut signals = Signals::listen(hangups)?;
         let stage = set_up(global).await?;
         let told = story::tell(&stage, global).await;
         if told.is_ok() && !args.once {
@@ -163,7 +165,7 @@ async fn gateway(folder: &Folder, plain: SocketAddr) -> Result<Process, Failure>
     };
     let config = Config {
         state_dir: None,
-        threads: default_threads(),
+        threads: None,
         admin: None,
         trust_domain: domain()?,
         caution: segwan::Caution::default(),
@@ -195,7 +197,7 @@ fn half(name: &str, service: SocketAddr) -> Result<Config, Failure> {
     };
     Ok(Config {
         state_dir: None,
-        threads: 1,
+        threads: Some(1),
         admin: None,
         trust_domain: domain()?,
         caution: segwan::Caution::default(),

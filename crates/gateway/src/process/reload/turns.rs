@@ -34,7 +34,7 @@ impl Reloads {
     pub(crate) fn of_nothing(state: PathBuf) -> Self {
         let config = Config {
             state_dir: None,
-            threads: 1,
+            threads: None,
             admin: None,
             trust_domain: crate::config::DEFAULT_TRUST_DOMAIN.parse().unwrap(),
             caution: segwan::Caution::default(),
