@@ -232,6 +232,11 @@ fn held<'a>(
     let mut values = Vec::with_capacity(count.min(budget.nodes));
     for _ in 0..count {
         let element = value_or_attribute(elements, budget)?;
+        if element.kind == b'>' {
+            // Who listens would hear it, wherever it stands.
+            let sentence = "a push stands inside of another value";
+            return Err(Violation::new(Reason::LengthForm, sentence));
+        }
         values.push(value(&element, elements, budget)?);
     }
     budget.depth += 1;

@@ -59,6 +59,8 @@ pub(crate) struct Subscriptions {
     bytes: usize,
     /// The server speaks RESP3, in which what is pushed has a type of its own.
     resp3: bool,
+    /// Whether each `HELLO` that is not answered asks for RESP3; nothing where it asks for neither.
+    hellos: VecDeque<Option<bool>>,
 }
 
 /// One command that changes what is listened to.
@@ -122,6 +124,10 @@ impl Subscriptions {
     /// Takes note of a command that was cleared.
     pub(crate) fn asked(&mut self, tree: &Value<'_>) {
         let command = command(tree);
+        if command == "HELLO" {
+            let version = args(tree).next();
+            self.hellos.push_back(version.map(|version| version == b"3"));
+        }
         let Some((_, word, kind, adds)) = SUBSCRIBING.iter().find(|(name, ..)| *name == command)
         else {
             return;
@@ -158,6 +164,11 @@ impl Subscriptions {
             let sentence = "the service pushes what comes in on no subscription";
             return Err(Violation::new(Reason::NoMessage, sentence));
         }
+        let hello = self.hellos.front().filter(|_| asked == "HELLO" && told.kind != "error");
+        if hello.is_some_and(|resp3| resp3.unwrap_or(self.resp3) != (told.kind == "map")) {
+            let sentence = "the answer to `HELLO` is of another protocol than the one asked for";
+            return Err(mismatch(sentence));
+        }
         // Only here an answer to PING has another form than elsewhere.
         let pong = list.is_some_and(|list| list.len() == 2 && first(list) == b"pong");
         if asked == "PING" && self.is_subscribed() && !self.resp3 && !pong && told.kind != "error" {
@@ -186,8 +197,11 @@ impl Subscriptions {
                 self.resp3 = false;
                 true
             }
-            "HELLO" if !refused => {
-                self.resp3 = told.kind == "map";
+            "HELLO" => {
+                self.hellos.pop_front();
+                if !refused {
+                    self.resp3 = told.kind == "map";
+                }
                 true
             }
             _ => true,
@@ -334,7 +348,15 @@ fn asked(request: &Kept) -> &str {
 }
 
 fn channels<'t>(tree: &'t Value<'_>) -> impl Iterator<Item = &'t [u8]> {
-    let list = match tree.member("channels") {
+    words(tree, "channels")
+}
+
+fn args<'t>(tree: &'t Value<'_>) -> impl Iterator<Item = &'t [u8]> {
+    words(tree, "args")
+}
+
+fn words<'t>(tree: &'t Value<'_>, name: &str) -> impl Iterator<Item = &'t [u8]> {
+    let list = match tree.member(name) {
         Some(Value::List(list)) => list.as_slice(),
         _ => &[],
     };

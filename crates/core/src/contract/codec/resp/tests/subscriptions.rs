@@ -172,6 +172,28 @@ fn the_same_in_resp3_where_pushes_have_a_type_of_their_own() {
     assert_eq!(refused(&reset), (Reason::NoMessage, Class::Server));
 }
 
+// CON-32: client, server and Segwan speak one protocol.
+#[test]
+fn a_hello_is_answered_in_the_protocol_that_it_asks_for() {
+    let mismatch = (Reason::ReplyMismatch, Class::Server);
+    let three = "+%1|+proto|:3";
+    let two = "+*2|+proto|:2";
+    passes(&format!("c HELLO 3\n{three}\nc HELLO\n{three}\nc HELLO 2\n{two}\nc HELLO\n{two}"));
+    passes(&format!("c HELLO 3\nc HELLO 2\nc HELLO 3\n{three}\n+-NOPROTO no\n{three}"));
+    assert_eq!(refused(&format!("c HELLO 2\n{three}")), mismatch);
+    assert_eq!(refused(&format!("c HELLO\n{three}")), mismatch);
+    assert_eq!(refused(&format!("c HELLO 3\n{two}")), mismatch);
+    assert_eq!(refused(&format!("c HELLO 3\n{three}\nc HELLO\n{two}")), mismatch);
+}
+
+// TRAP-14: it is a push at the client, wherever it stands.
+#[test]
+fn no_push_stands_inside_of_an_answer() {
+    let inside = "+*1|>3|$7|message|$1|a|$1|x";
+    let hello = "c HELLO 3\n+%1|+proto|:3\nc PING\n";
+    assert_eq!(refused(&format!("{hello}{inside}")), (Reason::LengthForm, Class::Server));
+}
+
 // TRAP-14: what looks like a push and answers a request is an answer, and the other way round.
 #[test]
 fn a_push_named_like_a_reply_never_closes_a_request() {
