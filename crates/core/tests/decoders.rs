@@ -132,7 +132,7 @@ fn policies_see_the_types_of_items_and_columns() {
 #[test]
 fn a_reviewer_reads_which_items_and_columns_there_are() {
     let document = CONTRACTS[0].document();
-    assert!(document.contains("`/txid` a text"), "{document}");
+    assert!(document.contains("`/txid` 8 bytes: ASCII digits"), "{document}");
     assert!(document.contains("`/won` 1 to 50000000"), "{document}");
     let document = CONTRACTS[1].document();
     assert!(document.contains("`/count` 0 to 255"), "{document}");

@@ -39,6 +39,18 @@ impl Charset {
     /// Every name.
     pub const NAMES: [&'static str; 5] = ["ascii", "utf-8", "latin1", "euc-kr", "cp949"];
 
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ascii => "ascii",
+            Self::Utf8 => "utf-8",
+            Self::Latin1 => "latin1",
+            Self::EucKr => "euc-kr",
+            Self::Cp949 => "cp949",
+        }
+    }
+
     /// Whether an ASCII letter may be the second half of a character, so that no letter can be
     /// looked for in the bytes (K-12).
     #[must_use]

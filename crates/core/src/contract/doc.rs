@@ -1,18 +1,19 @@
 //! A contract as tables for its reviewer, in Markdown: what may be said, how much of it, what it
 //! asks for, and what whoever breaks it hears. The contract is the documentation (P12).
 
+mod reading;
 mod schema;
 
 use super::codec::Codec;
+use super::decode::FieldType;
 use super::field::FieldRule;
-use super::frame::{AtEof, FrameRule};
 use super::limit::{Bucket, Per, Rate};
 use super::quota::{Amount, Quota};
 use super::reject::{AckVerdict, Form, Reject, Reply, Then};
 use super::state::StateRule;
 use super::{
-    Asking, Contract, DecodeRule, Direction, MessageRule, Pairing, Pointer, Role, Side, Value,
-    units,
+    Asking, Contract, DecodeRule, Direction, MessageRule, Pairing, Pointer, Reuse, Role, Side,
+    Value, units,
 };
 use crate::policy::schema::cedar_type;
 use crate::rejection::Class;
@@ -26,6 +27,8 @@ impl Contract {
         if !self.title.is_empty() {
             let _ = writeln!(text, "{}\n", self.title);
         }
+        let of = if self.source.len() > 1 { "its file and its schema files" } else { "its file" };
+        let _ = writeln!(text, "SHA-256 of {of}: `{}`\n", self.hash());
         if self.shadow {
             text.push_str(
                 "*Shadow, not enforced*: what is not listed here is recorded, and passes.\n\n",
@@ -43,13 +46,14 @@ impl Contract {
     fn side(&self, side: Side, text: &mut String) {
         let who = side.as_str();
         let direction = self.direction(side);
-        let _ = writeln!(text, "## What the {who} may say\n\n{}\n", read_as(direction));
+        let _ = writeln!(text, "## What the {who} may say\n\n{}\n", reading::told(direction));
         if let (Some(Codec::Hl7(hl7)), Side::Client) = (&self.codec, side) {
             let _ = writeln!(text, "{}\n", hl7.told());
         }
         if direction.frame.uninspected().is_some() {
             return;
         }
+        text.push_str(&reading::layout(direction));
         let _ = writeln!(
             text,
             "| message | when | fields | {} |\n|---|---|---|---|",
@@ -61,7 +65,7 @@ impl Contract {
                 "| `{}` | {} | {} | {} |",
                 message.name,
                 self.when(side, message),
-                fields(direction, message),
+                self.fields(side, message),
                 asks_for(message)
             );
         }
@@ -70,6 +74,57 @@ impl Contract {
             let _ = writeln!(text, "\n**Hazard in `{}`**: {why}", message.name);
         }
         let _ = writeln!(text, "\nAnything else is refused.\n");
+    }
+
+    /// What its fields hold; never nothing, which a reader may take for anything.
+    fn fields(&self, side: Side, message: &MessageRule) -> String {
+        let direction = self.direction(side);
+        let envelope = match &self.codec {
+            Some(Codec::JsonRpc(codec)) => Some(codec.envelope),
+            _ => None,
+        };
+        let (decode, layout) = (&direction.decode, message.layout.as_ref());
+        let rules = message.fields.iter().map(|(at, place, rule)| {
+            if rule.has_type() {
+                return format!("`{place}` {}", field(rule));
+            }
+            let told = envelope.and_then(|envelope| envelope.told(at.top()?));
+            let kind = || decode.field_type(layout, at).filter(|kind| *kind != FieldType::Bytes);
+            let told = told.or_else(|| kind().map(|kind| kind.told())).unwrap_or_else(|| {
+                let text = matches!(decode, DecodeRule::Text { .. });
+                if text { "as its pattern says" } else { "any value, **not inspected**" }.to_owned()
+            });
+            let says = field(rule);
+            let comma = if says.is_empty() { "" } else { ", " };
+            format!("`{place}` {told}{comma}{says}")
+        });
+        let mut fields: Vec<String> = rules.collect();
+        for name in decode.implied(layout) {
+            let at = Pointer::name(name);
+            // What the tag is stands beside it, under `when`.
+            let tag = direction.tag.as_ref() == Some(&at) && !message.matches.is_empty();
+            let ruled = tag || message.fields.iter().any(|(known, ..)| *known == at);
+            let kind = decode.field_type(layout, &at).filter(|_| !ruled);
+            fields.extend(kind.map(|kind| {
+                let told = column(direction, name).unwrap_or_else(|| match kind {
+                    FieldType::Bytes => "any bytes, **not inspected**".to_owned(),
+                    kind => kind.told(),
+                });
+                format!("`{at}` {told}")
+            }));
+        }
+        if let Some(schema) = &message.schema {
+            fields.extend(schema::lines(schema.source()));
+        }
+        fields.extend(message.rules.iter().map(|rule| format!("`{}`", cell(rule.text()))));
+        if let Some(segments) = &message.segments {
+            fields.insert(0, format!("segments `{}`", segments.told()));
+            fields.push("all segments but `MSH` are secrets".to_owned());
+        } else {
+            fields.extend(message.secrets.iter().map(|at| format!("`{at}` is a secret")));
+        }
+        fields.extend(beside(decode, message));
+        if fields.is_empty() { "nothing else".to_owned() } else { fields.join("<br>") }
     }
 
     /// By what a message is known, and when it may come.
@@ -90,7 +145,7 @@ impl Contract {
         let grammar = message.grammar.iter().chain(&direction.grammar);
         when.extend(grammar.map(|g| format!("matches `{}`", cell(g.source()))));
         when.extend(message.state.as_ref().map(|state| self.in_state(state)));
-        when.join(", ")
+        if when.is_empty() { "every message".to_owned() } else { when.join(", ") }
     }
 
     fn in_state(&self, state: &StateRule) -> String {
@@ -158,7 +213,16 @@ impl Contract {
                 "Replies are not told from anything else that the server says.".to_owned()
             }
             Pairing::Order => "Replies come in the order of the requests.".to_owned(),
-            Pairing::Key(key) => format!("A reply has the `{key}` of its request."),
+            Pairing::Key(key) => {
+                let again = match self.reuse {
+                    Reuse::AfterReply => "may come again once its reply has come",
+                    Reuse::Recent => "may come again once 1,024 others came after it",
+                    Reuse::Increasing => {
+                        "is an integer, larger than that of every request before it"
+                    }
+                };
+                format!("A reply has the `{key}` of its request, which {again}.")
+            }
             Pairing::None => "There are no replies.".to_owned(),
         };
         let _ = writeln!(
@@ -177,6 +241,15 @@ impl Contract {
             refusal(&Class::Server.to_string(), &Reject::SERVER, text);
         }
         text.push_str("| all others | nothing | close | |\n\n");
+        for (name, value) in &self.reply_values {
+            let _ = writeln!(
+                text,
+                "`${{{name}}}` is `{}` of what is refused if that holds: {}; else `{}`.\n",
+                value.at,
+                field(&value.rule),
+                crate::audit::shown(&value.or)
+            );
+        }
     }
 
     fn limits_table(&self, text: &mut String) {
@@ -222,80 +295,34 @@ impl Contract {
     }
 }
 
-/// How the bytes of a direction become messages.
-fn read_as(direction: &Direction) -> String {
-    if let Some(reason) = direction.frame.uninspected() {
-        return format!("**Not inspected**, whatever is said: {reason}.");
-    }
-    let frame = match &direction.frame {
-        FrameRule::Lines(lines) => {
-            let end = match (lines.lf, lines.crlf) {
-                (true, true) => "LF or CR LF",
-                (false, true) => "CR LF",
-                _ => "LF",
-            };
-            let last =
-                if lines.at_eof == AtEof::Accept { "; the last may have no end" } else { "" };
-            let empty = if lines.skip_empty { "; empty ones are dropped" } else { "" };
-            format!("Lines that end with {end}{last}{empty}")
-        }
-        FrameRule::Delimiter(_) => "Frames that end with fixed bytes".to_owned(),
-        FrameRule::Length(_) => "Frames that say their length ahead".to_owned(),
-        FrameRule::Mbap => "Frames of Modbus/TCP".to_owned(),
-        FrameRule::Netstring => "Netstrings".to_owned(),
-        FrameRule::Fixed(_) => "Frames of one size".to_owned(),
-        FrameRule::Eof => "The whole stream, if its end is clean".to_owned(),
-        FrameRule::Headers(_) => "Headers, an empty line, then so many bytes".to_owned(),
-        FrameRule::OctetCount(_) => "Frames with their length in digits ahead".to_owned(),
-        FrameRule::Switch(_) => "Frames of several kinds, told apart by one field".to_owned(),
-        FrameRule::Mllp => "Blocks of MLLP".to_owned(),
-        FrameRule::Resp(_) => "Commands and replies of RESP".to_owned(),
-        FrameRule::Raw(_) => "No frames".to_owned(),
-    };
-    let payload = match &direction.decode {
-        DecodeRule::Bytes { .. } => "bytes that are **not inspected**",
-        DecodeRule::Text { .. } => "text",
-        DecodeRule::Json(_) => "one JSON value, read strictly",
-        DecodeRule::Struct(_) => "binary items",
-        DecodeRule::Columns(_) => "fixed columns",
-        DecodeRule::Words(_) => "a verb and its arguments",
-        DecodeRule::Delimited(_) => "fields between separators",
-        DecodeRule::Pairs(_) => "keys and their values",
-        DecodeRule::Modbus(_) => "one Modbus message",
-        DecodeRule::Hl7(_) => "one HL7 message",
-        DecodeRule::Resp(_) => "one command or one reply",
-    };
-    let canonical = if direction.canonical { ", sent on in one spelling" } else { "" };
-    format!("{frame}; each holds {payload}{canonical}.")
+/// The columns that a direction has, by which their values are told.
+fn column(direction: &Direction, name: &str) -> Option<String> {
+    let DecodeRule::Columns(columns) = &direction.decode else { return None };
+    columns
+        .told()
+        .find(|(own, ..)| *own == name)
+        .map(|(_, bytes, holds)| format!("{bytes} bytes: {holds}"))
 }
 
-fn fields(direction: &Direction, message: &MessageRule) -> String {
-    let mut fields: Vec<String> = message
-        .fields
-        .iter()
-        .map(|(_, place, rule)| format!("`{place}` {}", field(rule)))
-        .collect();
-    let (decode, layout) = (&direction.decode, message.layout.as_ref());
-    for name in decode.implied(layout) {
-        let at = Pointer::name(name);
-        let ruled = message.fields.iter().any(|(known, ..)| *known == at);
-        let kind = decode.field_type(layout, &at).filter(|_| !ruled);
-        fields.extend(kind.map(|kind| format!("`{at}` {}", kind.told())));
+/// What a message may hold beside the fields that its contract lists.
+fn beside(decode: &DecodeRule, message: &MessageRule) -> Option<String> {
+    let ruled = |name: &str| message.fields.iter().any(|(at, ..)| at.top() == Some(name));
+    let open = |what: &str| Some(format!("{what}: any value, **not inspected**"));
+    match decode {
+        DecodeRule::Modbus(_) if message.fields.is_empty() => {
+            Some("as its request asked".to_owned())
+        }
+        DecodeRule::Bytes { name } if !ruled(name) => open(&format!("`/{name}`")),
+        DecodeRule::Resp(_) if matches!(message.role, Role::Request(_)) => {
+            (!ruled("args")).then(|| open("arguments that no rule above names")).flatten()
+        }
+        DecodeRule::Resp(_) if matches!(message.role, Role::Push(_)) => {
+            (!ruled("payload")).then(|| open("`/payload`")).flatten()
+        }
+        DecodeRule::Resp(_) => (!ruled("value")).then(|| open("`/value`")).flatten(),
+        DecodeRule::Hl7(_) => open("fields of segments that no rule above names"),
+        _ => None,
     }
-    if let Some(schema) = &message.schema {
-        fields.extend(schema::lines(schema.source()));
-    }
-    fields.extend(message.rules.iter().map(|rule| format!("`{}`", cell(rule.text()))));
-    if let Some(segments) = &message.segments {
-        fields.insert(0, format!("segments `{}`", segments.told()));
-        fields.push("all segments but `MSH` are secrets".to_owned());
-    } else {
-        fields.extend(message.secrets.iter().map(|at| format!("`{at}` is a secret")));
-    }
-    if fields.is_empty() && matches!(decode, DecodeRule::Modbus(_)) {
-        return "as its request asked".to_owned();
-    }
-    fields.join("<br>")
 }
 
 /// What a field may hold.
@@ -310,6 +337,7 @@ pub(crate) fn field(rule: &FieldRule) -> String {
     says.extend(rule.bytes.map(|(lo, hi)| format!("{lo} to {hi} bytes")));
     says.extend(rule.regex.iter().map(|p| format!("matches `{}`", cell(p.source()))));
     says.extend(rule.form.iter().map(super::field::Form::told));
+    says.extend(rule.text.iter().map(|text| format!("text ({})", text.told())));
     says.extend(rule.each.iter().map(|each| format!("each {}", field(each))));
     if rule.optional {
         says.push("may be absent".to_owned());
@@ -324,17 +352,27 @@ fn asks_for(message: &MessageRule) -> String {
     match &message.role {
         Role::Request(request) => {
             let asked = request.asking.as_ref().map(asked);
-            let asked = asked.unwrap_or_else(|| "nothing: it opens the exchange".to_owned());
-            let silent = if request.expects { "" } else { "; no reply" };
+            let asked = asked.unwrap_or_else(|| "nothing: asks no policy".to_owned());
+            let silent = if !request.answers.is_empty() {
+                format!("; answers {}", quoted(&request.answers))
+            } else if request.expects {
+                String::new()
+            } else {
+                "; no reply".to_owned()
+            };
             let many = if request.many { "; many replies" } else { "" };
             let quota = request.quota.as_ref().map(|quota| format!("; {}", allowed(quota)));
             format!("{asked}{silent}{many}{}", quota.unwrap_or_default())
         }
-        Role::Reply(names) => names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", "),
+        Role::Reply(names) => quoted(names),
         Role::Push(None) => "nothing: said unasked".to_owned(),
         Role::Push(Some(asking)) => format!("nothing: said unasked, to who may {}", asked(asking)),
         Role::Ask => "nothing: it asks the client".to_owned(),
     }
+}
+
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// An action, and on what.
@@ -404,3 +442,6 @@ fn holder(per: Per) -> &'static str {
 fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,6 +32,12 @@ impl ScriptName {
     pub fn named(name: &str) -> Option<Self> {
         Script::from_full_name(name).map(Self)
     }
+
+    /// Its name, as Unicode writes it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.0.full_name()
+    }
 }
 
 /// How far the scripts of one text may be mixed: the restriction levels of UTS #39 section 5.2.
@@ -174,6 +180,33 @@ impl TextRule {
     /// Whether it asks of each character of which script it is.
     pub(super) fn asks_for_scripts(&self) -> bool {
         !self.scripts.is_empty() || self.confusables != Confusables::Any
+    }
+
+    /// What a text may hold, in words for a reviewer.
+    #[must_use]
+    pub fn told(&self) -> String {
+        let mut says: Vec<String> = Vec::new();
+        if self.nfc {
+            says.push("in Unicode's composed form (NFC)".to_owned());
+        }
+        if !self.deny.is_empty() {
+            let classes: Vec<&str> = self.deny.iter().map(|class| class.name()).collect();
+            says.push(format!("no characters of {}", classes.join(", ")));
+        }
+        if !self.scripts.is_empty() {
+            let scripts: Vec<&str> = self.scripts.iter().map(|script| script.name()).collect();
+            says.push(format!("of the scripts {}", scripts.join(", ")));
+        }
+        match self.confusables {
+            Confusables::Any => {}
+            Confusables::SingleScript => says.push("one script in each".to_owned()),
+            Confusables::HighlyRestrictive => says.push(
+                "one script in each, or Latin with what is written in Korea, Japan or China"
+                    .to_owned(),
+            ),
+            Confusables::Ascii => says.push("ASCII alone".to_owned()),
+        }
+        if says.is_empty() { "any character".to_owned() } else { says.join("; ") }
     }
 
     /// Judges every text and key of a tree.

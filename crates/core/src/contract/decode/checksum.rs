@@ -27,6 +27,12 @@ impl Checksum {
         ("crc32", Self::Crc32),
     ];
 
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
+    }
+
     /// The checksum of these bytes.
     #[must_use]
     pub fn of(self, bytes: &[u8]) -> i64 {

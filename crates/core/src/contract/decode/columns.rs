@@ -68,6 +68,30 @@ pub enum Sign {
     Trailing,
 }
 
+impl Column {
+    fn told(&self) -> String {
+        let holds = match self.kind {
+            ColumnType::Text { right: false } => "a text, then spaces",
+            ColumnType::Text { right: true } => "spaces, then a text",
+            ColumnType::Digits => "ASCII digits",
+            ColumnType::Number(Sign::None) => "a number in ASCII digits, zeros ahead",
+            ColumnType::Number(Sign::Leading) => {
+                "a number in ASCII digits, zeros ahead; a sign may stand first"
+            }
+            ColumnType::Number(Sign::Trailing) => {
+                "a number in ASCII digits, zeros ahead; a sign may stand last"
+            }
+            ColumnType::Date if self.bytes == 6 => "a day `YYMMDD`",
+            ColumnType::Date => "a day `YYYYMMDD`",
+            ColumnType::Time => "a time `hhmmss`",
+            ColumnType::Blank => "spaces, which are no part of the message",
+            ColumnType::Bytes => "any bytes",
+        };
+        let constant = self.constant.as_ref().map(|value| format!(", always {}", value.shown()));
+        format!("{holds}{}", constant.unwrap_or_default())
+    }
+}
+
 impl Columns {
     /// These columns, one behind the other.
     ///
@@ -105,6 +129,11 @@ impl Columns {
             return bad("`columns` is empty".to_owned());
         }
         Ok(Self { charset, from_frame, columns })
+    }
+
+    /// Each column by its name, its width and what it holds, in the order of the wire, for people.
+    pub(in crate::contract) fn told(&self) -> impl Iterator<Item = (&str, usize, String)> {
+        self.columns.iter().map(|column| (&*column.name, column.bytes, column.told()))
     }
 
     /// Bytes of every message.

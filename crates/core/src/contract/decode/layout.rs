@@ -132,6 +132,29 @@ impl Layout {
         self.0.iter().any(|item| matches!(item.kind, Kind::Float { .. }))
     }
 
+    /// Each item by its name with its type, in the order of the wire, for people.
+    pub(in crate::contract) fn told(&self) -> impl Iterator<Item = (&str, String)> {
+        self.0.iter().map(|item| (&*item.name, self.item_told(item)))
+    }
+
+    fn item_told(&self, item: &Item) -> String {
+        let many = match item.count {
+            Count::One => String::new(),
+            Count::Fixed(count) => format!(", {count} of it"),
+            Count::Item(at) => {
+                let of = self.0.get(at).map_or("", |item| &*item.name);
+                format!(", as many as `{of}` says")
+            }
+            Count::Rest => ", all that is left".to_owned(),
+        };
+        let constant = match &item.constant {
+            None => String::new(),
+            Some(Constant::Int(number)) => format!(", always {number}"),
+            Some(Constant::Bytes(bytes)) => format!(", always `{}`", crate::audit::shown(bytes)),
+        };
+        format!("{}{many}{constant}", item.kind.told())
+    }
+
     fn last(&self) -> Option<&Item> {
         self.0.last()
     }
@@ -217,6 +240,28 @@ impl Item {
 }
 
 impl Kind {
+    /// What one element is, for people.
+    fn told(self) -> String {
+        let first = |width: usize, little: bool| match (width, little) {
+            (1, _) => " of 1 byte".to_owned(),
+            (_, true) => format!(" of {width} bytes, least significant first"),
+            (_, false) => format!(" of {width} bytes, most significant first"),
+        };
+        match self {
+            Self::Int { width, signed: true, little } => {
+                format!("a signed integer{}", first(width, little))
+            }
+            Self::Int { width, signed: false, little } => {
+                format!("an unsigned integer{}", first(width, little))
+            }
+            Self::Float { width, little } => format!("a finite number{}", first(width, little)),
+            Self::Bool => "one byte, 0 or 1".to_owned(),
+            Self::Varint => format!("a shortest LEB128 of at most {VARINT} bytes"),
+            Self::Bytes => "bytes".to_owned(),
+            Self::Text(charset) => format!("bytes of text in `{}`", charset.name()),
+        }
+    }
+
     /// Bytes of the shortest element.
     fn least(self) -> usize {
         match self {

@@ -3,8 +3,14 @@
 use super::cell;
 use serde_json::{Map, Value as Json};
 
+/// Keys that ask nothing.
+const ANNOTATIONS: [&str; 4] = ["title", "description", "$comment", "examples"];
+
 /// Most places that are listed.
 const LINES: usize = 40;
+
+/// What is said of a place of which the schema says nothing.
+const OPEN: &str = "any value, **not inspected**";
 
 /// What a schema says, place by place.
 pub(super) fn lines(schema: &Json) -> Vec<String> {
@@ -25,7 +31,11 @@ fn walk(
     lines: &mut Vec<String>,
     depth: usize,
 ) {
-    let Json::Object(object) = at else { return };
+    let object = match at {
+        Json::Object(object) => object,
+        Json::Bool(true) => return lines.push(format!("`{place}` {OPEN}")),
+        _ => return,
+    };
     if depth > 16 || lines.len() > LINES {
         return;
     }
@@ -73,6 +83,9 @@ fn walk(
 /// What is asked of one value.
 fn says(object: &Map<String, Json>, required: bool) -> String {
     let mut says: Vec<String> = Vec::new();
+    if object.keys().all(|key| ANNOTATIONS.contains(&key.as_str())) {
+        says.push(OPEN.to_owned());
+    }
     let bound = |key: &str| object.get(key).map(ToString::to_string);
     let range = |lo: &str, hi: &str, unit: &str| match (bound(lo), bound(hi)) {
         (Some(lo), Some(hi)) => Some(format!("{lo} to {hi}{unit}")),

@@ -66,6 +66,18 @@ impl Headers {
         Ok(Self { length: length.into(), allow, max_headers, max_header_bytes })
     }
 
+    /// Which headers there are, for people.
+    pub(in crate::contract) fn told(&self) -> String {
+        let allow: Vec<String> = self.allow.iter().map(|name| format!("`{name}`")).collect();
+        format!(
+            "`{}` says how many; of {} each once, at most {} in {} bytes",
+            self.length,
+            allow.join(", "),
+            self.max_headers,
+            self.max_header_bytes
+        )
+    }
+
     /// `scanned` holds the size of the frame once its headers were read, so that they are read
     /// once for a body that comes in many pieces.
     pub(super) fn cut(

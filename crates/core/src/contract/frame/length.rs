@@ -71,6 +71,17 @@ impl LengthType {
         }
     }
 
+    /// How it is written, for people.
+    pub(super) fn told(self) -> String {
+        match self {
+            Self::Big(1) | Self::Little(1) => "an unsigned integer of 1 byte".to_owned(),
+            Self::Big(n) => format!("an unsigned integer of {n} bytes, most significant first"),
+            Self::Little(n) => format!("an unsigned integer of {n} bytes, least significant first"),
+            Self::Varint(n) => format!("a shortest LEB128 of at most {n} bytes"),
+            Self::AsciiDec(n) => format!("exactly {n} ASCII digits"),
+        }
+    }
+
     /// Every name of a type.
     pub const NAMES: [&'static str; 11] = [
         "u8",
@@ -110,6 +121,27 @@ impl Length {
             return Err("`magic` has at most 16 bytes and ends before the length field".to_owned());
         }
         Ok(Self { kind, at, includes_header, adjust, magic: magic.into(), min })
+    }
+
+    /// How frames of it are cut, for people.
+    pub(in crate::contract) fn told(&self) -> String {
+        let mut says = vec![self.kind.told()];
+        if self.at > 0 {
+            says.push(format!("behind {} bytes", self.at));
+        }
+        if !self.magic.is_empty() {
+            says.push(format!("each begins with `{}`", shown(&self.magic)));
+        }
+        if self.includes_header {
+            says.push("which counts the bytes ahead of the payload too".to_owned());
+        }
+        if self.adjust != 0 {
+            says.push(format!("to which {} is added", self.adjust));
+        }
+        if self.min > 0 {
+            says.push(format!("a payload of at least {} bytes", self.min));
+        }
+        says.join(", ")
     }
 
     /// Bytes of the shortest frame: those ahead of the payload, and the least payload.

@@ -21,6 +21,11 @@ impl OctetCount {
         }
     }
 
+    /// Most digits of a length.
+    pub(in crate::contract) fn most_digits(self) -> u8 {
+        self.0
+    }
+
     pub(super) fn cut(self, buffer: &[u8], limit: usize) -> Result<Option<Frame>, Violation> {
         let window = buffer.get(..limit).unwrap_or(buffer);
         let Some((value, header)) = digits::read(window, usize::from(self.0), b' ')? else {

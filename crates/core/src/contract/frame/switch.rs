@@ -22,6 +22,16 @@ pub enum Case {
 }
 
 impl Switch {
+    /// How each type is cut, for people.
+    pub(in crate::contract) fn told(&self) -> String {
+        let case = |(value, case): &(u64, Case)| match case {
+            Case::Fixed(fixed) => format!("{value}: {} bytes", fixed.size()),
+            Case::Length(length) => format!("{value}: its length ahead, {}", length.told()),
+        };
+        let cases: Vec<String> = self.cases.iter().map(case).collect();
+        format!("{} behind {} bytes; {}", self.kind.told(), self.at, cases.join("; "))
+    }
+
     /// A rule of these cases, by the value of the type field.
     ///
     /// # Errors

@@ -56,6 +56,29 @@ impl Ids {
 }
 
 impl Envelope {
+    /// What a member holds that no rule of a contract describes, for people.
+    pub(crate) fn told(&self, member: &str) -> Option<String> {
+        let number = format!("an integer within ±{SAFE}");
+        let text = format!("1 to {ID} of letters, digits and `_ . : -`");
+        match (member, self.ids) {
+            ("jsonrpc", _) => Some("always `2.0`".to_owned()),
+            ("id", Ids::Integer) => Some(number),
+            ("id", Ids::Text) => Some(text),
+            ("id", Ids::Any) => Some(format!("{number}, or {text}")),
+            ("error", _) => {
+                let data = if self.error_data {
+                    "`data` may be any value, **not inspected**"
+                } else {
+                    "`data` is refused"
+                };
+                Some(format!(
+                    "`code`, any integer, and `message`, any text of up to {MESSAGE} bytes; {data}"
+                ))
+            }
+            _ => None,
+        }
+    }
+
     /// Whether a tree is one request, notification or answer.
     ///
     /// # Errors

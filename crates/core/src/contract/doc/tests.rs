@@ -1,0 +1,88 @@
+//! What a reviewer signs: nothing that a contract says of texts, layouts and open places is left out.
+
+use crate::contract::Contract;
+
+const ERROR: &str = include_str!("../../../../../examples/ledger/error.schema.json");
+
+fn document(text: &str) -> String {
+    let read = |name: &str| match name {
+        "error.schema.json" => Ok(ERROR.to_owned()),
+        other => Err(format!("no file `{other}`")),
+    };
+    let (contract, _) = Contract::load("c.toml", text, &read).unwrap();
+    let document = contract.document();
+    assert!(document.contains(contract.hash()), "{document}");
+    document
+}
+
+fn says(document: &str, all: &[&str]) {
+    for one in all {
+        assert!(document.contains(one), "{one}\n{document}");
+    }
+}
+
+// P12
+#[test]
+fn texts_charsets_layouts_and_frames_are_told() {
+    let transfer = include_str!("../../../../../examples/transfer-ko/transfer-ko.toml");
+    let transfer = document(transfer);
+    says(
+        &transfer,
+        &[
+            "their length ahead (exactly 4 ASCII digits)",
+            "fixed columns in `euc-kr`",
+            "| `txid` | 8 | ASCII digits |",
+            "| `filler` | 5 | spaces, which are no part of the message |",
+            "in Unicode's composed form (NFC); no characters of control, noncharacter; of the scripts Hangul, Latin, Common",
+            "`${txid}` is `/txid` of what is refused if that holds: matches `[0-9]{8}`; else `00000000`",
+        ],
+    );
+    assert!(!transfer.contains("`/code` 4 bytes"), "the tag is told once\n{transfer}");
+    let ledger = document(include_str!("../../../../../examples/ledger/ledger.toml"));
+    says(
+        &ledger,
+        &[
+            "SHA-256 of its file and its schema files: `",
+            "Texts: in Unicode's composed form (NFC); no characters of control, line, bidi",
+            "`/id` of its request, which is an integer, larger than that of every request before it",
+        ],
+    );
+    let valve = document(include_str!("../../../tests/decoders/valve.toml"));
+    says(
+        &valve,
+        &[
+            "(an unsigned integer of 2 bytes, most significant first)",
+            "`steps` a signed integer of 2 bytes, most significant first, as many as `count` says",
+            "`note` bytes of text in `utf-8`, as many as `size` says",
+            "`sum` is the xor8 of all bytes before it",
+            "| `read` | `/op` is 1 | `/unit` 0 to 255<br>",
+        ],
+    );
+}
+
+// P12
+#[test]
+fn what_is_open_is_said_to_be_open() {
+    let cache = document(include_str!("../../../../../examples/redis/cache.toml"));
+    says(
+        &cache,
+        &[
+            "each 1 to 200 bytes<br>arguments that no rule above names: any value, **not inspected**",
+            "`/value`: any value, **not inspected**",
+        ],
+    );
+    let tools = document(include_str!("../../../../../examples/mcp/tools.toml"));
+    says(
+        &tools,
+        &[
+            "`/error` `code`, any integer, and `message`, any text of up to 1024 bytes; `data` is refused",
+            "| nothing: asks no policy; answers `ping` |",
+            "which may come again once 1,024 others came after it",
+        ],
+    );
+    for document in [cache, tools] {
+        assert!(!document.contains("opens the exchange"), "{document}");
+        let said = document.split("## What a policy decides").next().unwrap();
+        assert!(!said.contains("|  |"), "a blank cell\n{said}");
+    }
+}
