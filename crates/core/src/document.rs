@@ -49,7 +49,15 @@ impl<'t> Document<'t> {
         }
         let finding = |error: &toml::de::Error| {
             let span = error.span().unwrap_or(0..0);
-            self.error("K-01", span, error.message().trim().to_lowercase())
+            let mut message = error.message().trim().to_lowercase();
+            if message == "duplicate key"
+                && let Some(key) = self.text.get(span.clone())
+            {
+                message = format!("duplicate key `{key}`");
+            }
+            let bare = message.starts_with("string values must be quoted");
+            let hint = bare.then_some("quotes around a text, commas between the values of a list");
+            self.error("K-01", span, message).hint_if(hint)
         };
         Err(errors.iter().take(10).map(finding).collect())
     }
@@ -82,12 +90,19 @@ impl<'t> Document<'t> {
         self.findings.borrow().iter().filter(|finding| finding.is_error()).count()
     }
 
-    /// Everything found, in the order of the file.
+    /// Everything found, each once: errors, then warnings, in the order of the file.
     #[must_use]
     pub fn into_findings(self) -> Vec<Finding> {
-        let mut findings = self.findings.into_inner();
-        findings.sort_by_key(|finding| (finding.line, finding.column));
-        findings.dedup();
+        let mut found = self.findings.into_inner();
+        let place = |finding: &Finding| (finding.severity, finding.line, finding.column);
+        found.sort_by_key(place);
+        let mut findings: Vec<Finding> = Vec::with_capacity(found.len());
+        for finding in found {
+            let mut beside = findings.iter().rev().take_while(|one| place(one) == place(&finding));
+            if !beside.any(|one| *one == finding) {
+                findings.push(finding);
+            }
+        }
         findings
     }
 }
@@ -190,6 +205,11 @@ impl<'d, 't> Table<'d, 't> {
         let value = self.value(key)?;
         match integer(value.get_ref()) {
             Some(number) => Some(Placed { value: number, span: value.span() }),
+            None if matches!(value.get_ref(), DeValue::Integer(_)) => {
+                let message = format!("`{key}` is {}", kind(value.get_ref()));
+                self.error(self.unknown, value.span(), message);
+                None
+            }
             None => self.wrong(key, value, value.get_ref(), "a whole number"),
         }
     }
@@ -333,6 +353,7 @@ pub fn integer(value: &DeValue<'_>) -> Option<i64> {
 pub fn kind(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a text",
+        DeValue::Integer(_) if integer(value).is_none() => "a whole number over 64 bits",
         DeValue::Integer(_) => "a whole number",
         DeValue::Float(_) => "a number with a fraction",
         DeValue::Boolean(_) => "true or false",

@@ -481,3 +481,84 @@ fn a_reference_that_leads_outside_opens_nothing() {
         assert!(!package.contains(&format!("\"{fetches}")), "{fetches}: {package}");
     }
 }
+
+/// All that is said of the contract with its changes.
+fn told_of(changes: &[(&str, &str)]) -> String {
+    told(&findings(&changed(changes).0))
+}
+
+// CON-06, K-01, K-02, K-10, K-44: what is wrong is said once, and nothing that follows from it.
+#[test]
+fn one_fault_is_one_finding() {
+    let put = "name = \"put\"\n";
+    let frame = "[server]\nframe = { kind = \"lines\" }";
+    let rows: [(&str, &str, &str); 10] = [
+        (
+            "title =",
+            "codec = \"modbuss\"\ntitle =",
+            "t.toml:2:9: error[K-10]: there is no codec `modbuss`\n  hint: did you mean `modbus`?",
+        ),
+        (
+            "title =",
+            "codec = \"mqtt\"\ntitle =",
+            "t.toml:2:9: error[K-03]: codec `mqtt` needs contract level 3, this build has level 2",
+        ),
+        (
+            SIZE,
+            "fields.size = { int = [0, 99999999999999999999] }\n",
+            "error[K-02]: a bound of `int` is a whole number over 64 bits",
+        ),
+        (
+            "title =",
+            "audit_bytes = 99999999999999999999\ntitle =",
+            "error[K-01]: `audit_bytes` is a whole number over 64 bits",
+        ),
+        (
+            frame,
+            "[server]\nframe = { kind = \"lines\", ends = [\"\\t\"] }",
+            "error[K-02]: a line ends with `\\n` or `\\r\\n`",
+        ),
+        (put, "", "error[K-02]: `[[client.message]]` has no `name`\n  hint: `name = \"add\"`"),
+        (
+            "part/${part}",
+            "part/${prat}",
+            "error[K-44]: the resource names `/prat`, which the message does not have\n  hint: did you mean `/part`?",
+        ),
+        ("title =", "pair = 1\ntitle =", "error[K-01]: duplicate key `pair`"),
+        (
+            "message = 4096",
+            "message = [0 10]",
+            "error[K-01]: string values must be quoted, expected literal string\n  hint: quotes around a text, commas between the values of a list",
+        ),
+        (
+            SIZE,
+            "schema = '{ \"type\": \"objekt\", \"additionalProperties\": false }'\n",
+            "error[K-33]: there is no type `objekt`, as at ``\n  hint: did you mean `object`?",
+        ),
+    ];
+    for (from, to, says) in rows {
+        let told = told_of(&[(from, to)]);
+        assert!(told.contains(says), "{to}\n{told}");
+        assert_eq!(told.matches("error[").count(), 1, "{to}\n{told}");
+    }
+}
+
+// K-90, K-91: a test that failed shows nothing, and leaves nothing unshown either.
+#[test]
+fn what_a_failed_test_would_show_is_not_missed() {
+    let told =
+        told_of(&[("part = { regex = \"[a-z]{1,8}\" }", "part = { regex = \"[b-z]{1,8}\" }")]);
+    assert!(told.starts_with("  t.toml:") && told.contains("error[K-90]"), "{told}");
+    assert!(!told.contains("K-91"), "{told}");
+    assert!(told.contains("\"part\":\"a\"}\\n`"), "{told}");
+}
+
+// K-80: a command is refused where it stands.
+#[test]
+fn a_command_is_refused_at_its_match() {
+    let text = "contract = \"r/1\"\ncodec = \"resp\"\n\n[limits]\nrate = { per = \"identity\", messages = \"10/s\" }\n\n\
+                [[client.message]]\nname = \"run\"\nmatch = [\"EVAL\"]\naction = \"run\"\n";
+    let text = text.replace("[[client.message]]", "[client]\n[[client.message]]");
+    let told = told(&findings(&text));
+    assert!(told.contains("t.toml:10:1: error[K-80]: `EVAL` reaches beyond"), "{told}");
+}

@@ -53,8 +53,7 @@ pub(super) fn read(
     let failed = document.has_errors();
     let mut findings = document.into_findings();
     if findings.len() > MOST {
-        // What refuses the file is not lost behind warnings.
-        findings.sort_by_key(|finding| finding.severity);
+        // Errors are first: what refuses the file is not lost behind warnings.
         findings.truncate(MOST);
     }
     match contract {
@@ -73,6 +72,7 @@ fn contract(
     let audit_bytes = audit_bytes(top);
     let shadow = mode(top);
     let codec = codec::codec(top);
+    let unread = codec.is_none() && top.has("codec");
     let role = roles::role(top);
     let limits = limits::limits(top, codec.as_ref().map(Codec::limits).unwrap_or_default());
     let codec = codec.map(|codec| codec.within(&limits));
@@ -89,6 +89,11 @@ fn contract(
     };
     let codec = codec.as_ref();
     let states = states::Names::new(top);
+    if unread {
+        // What a direction needs depends on the codec.
+        let _ = (top.table("client"), top.table("server"), top.table("reject"), top.tables("test"));
+        return None;
+    }
     let paired = (&pairing, reuse);
     let client = direction::direction(top, Side::Client, paired, codec, &states, read);
     let server = direction::direction(top, Side::Server, paired, codec, &states, read);

@@ -217,6 +217,7 @@ impl Contract {
     ) -> Result<(Arc<Self>, Vec<Finding>), Vec<Finding>> {
         let (contract, mut findings) = Self::read(file, text, read)?;
         findings.extend(test::check(&contract, file, text));
+        findings.sort_by_key(|finding| finding.severity);
         if findings.iter().any(Finding::is_error) {
             Err(findings)
         } else {

@@ -292,7 +292,9 @@ impl Session {
         let at = refusal.violation.pointer.as_deref().and_then(|at| at.parse::<Pointer>().ok());
         let Some(at) = at else { return (None, None) };
         let field = rule.and_then(|rule| rule.fields.iter().find(|(place, ..)| place.covers(&at)));
+        // The contract's own words: a backtick in them ends nothing.
         let bound = field.map(|(_, _, field)| shown(doc::field(field).as_bytes()));
+        let bound = bound.map(|bound| bound.replace("\\u{60}", "`"));
         let hidden = match rule {
             Some(rule) => touches(&rule.secrets, &at),
             None => direction.has_secrets(),

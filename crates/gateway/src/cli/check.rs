@@ -190,9 +190,9 @@ pub(super) fn finding(finding: &Finding) -> Value {
         "severity": if finding.is_error() { "error" } else { "warning" },
         "check": finding.check,
         "file": finding.file,
-        // 0 where the file as a whole is meant.
-        "line": finding.line,
-        "column": finding.column,
+        // None where the file as a whole is meant.
+        "line": (finding.line > 0).then_some(finding.line),
+        "column": (finding.column > 0).then_some(finding.column),
         "message": finding.message,
         "hint": finding.hint,
     })

@@ -43,7 +43,7 @@ pub(super) fn load_text(path: &Path, text: &str) -> Loaded {
 }
 
 fn text(path: &Path) -> Result<String, Vec<Finding>> {
-    read::text(path).map_err(|why| vec![Finding::whole(&path.display().to_string(), why)])
+    read::document(path).map_err(|fault| vec![fault])
 }
 
 /// The files beside one contract, and how much of them was read.

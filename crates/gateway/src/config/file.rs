@@ -57,9 +57,9 @@ impl Reading<'_> {
 /// Reads a configuration and everything that it names; gives it with its warnings.
 pub(super) fn load(path: &Path) -> Result<(Config, Vec<Finding>), Vec<Finding>> {
     let file = path.display().to_string();
-    let text = read::text(path).map_err(|why| vec![Finding::whole(&file, why)])?;
-    let document = Document::new(&file, &text);
     let plain = |finding: Finding| Finding { check: None, ..finding };
+    let text = read::document(path).map_err(|fault| vec![plain(fault)])?;
+    let document = Document::new(&file, &text);
     let table =
         document.parse().map_err(|errors| errors.into_iter().map(plain).collect::<Vec<_>>())?;
     let top = Table::top(&document, &table, "C22");

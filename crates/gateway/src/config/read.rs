@@ -2,6 +2,7 @@
 //!
 //! Only regular files are read: a pipe that nobody writes to would be waited for without an end.
 
+use segwan_core::finding::Finding;
 use std::fs::{File, metadata};
 use std::io::{ErrorKind, Read};
 use std::path::Path;
@@ -16,6 +17,21 @@ pub(crate) const LARGEST: u64 = 1 << 20;
 pub(crate) fn text(path: &Path) -> Result<String, String> {
     let bytes = bytes(path)?;
     String::from_utf8(bytes).map_err(|_| format!("`{}` is not text in UTF-8", path.display()))
+}
+
+/// As [`text`], with the place at which a file is no UTF-8.
+///
+/// # Errors
+/// The finding, if it cannot be read, is over 1 MiB or no UTF-8.
+pub(crate) fn document(path: &Path) -> Result<String, Finding> {
+    let file = path.display().to_string();
+    let bytes = bytes(path).map_err(|why| Finding::whole(&file, why))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let before = String::from_utf8_lossy(error.as_bytes());
+        let message = format!("`{file}` is not text in UTF-8");
+        Finding::error(&file, &before, at, message).check("K-01")
+    })
 }
 
 /// The bytes of a file.

@@ -13,6 +13,7 @@ use crate::contract::template::Template;
 use crate::contract::value::{Pointer, Value};
 use crate::contract::{Asking, Pairing, Request, Reuse, Role, state};
 use crate::document::{Placed, Table};
+use crate::finding::nearest;
 use crate::policy::schema::{ActionShape, Attribute, AttributeKind};
 use std::ops::Range;
 use std::time::Duration;
@@ -261,10 +262,25 @@ impl View<'_> {
                 },
             };
             if let Some(message) = fault {
-                table.error("K-44", text.span.clone(), message);
+                let finding = table.document().error("K-44", text.span.clone(), message);
+                let near = self.shown(pointer).is_none().then(|| self.nearest(pointer)).flatten();
+                table.document().find(finding.hint_if(near));
             }
         }
         Some(template)
+    }
+
+    /// The place of the message nearest to one that it does not have.
+    fn nearest(&self, pointer: &Pointer) -> Option<String> {
+        let ruled = self.rules.iter().map(|(at, ..)| at.to_string());
+        let implied = self.reader.decode.implied(self.layout).into_iter();
+        let grammars = [self.grammar, self.reader.grammar].into_iter().flatten();
+        let of_codec = self.of_codec.iter().flatten().map(|(name, _)| *name);
+        let named = implied.chain(grammars.flat_map(Pattern::groups)).chain(of_codec);
+        let all: Vec<String> =
+            ruled.chain(named.map(|name| Pointer::name(name).to_string())).collect();
+        let near = nearest(&pointer.to_string(), all.iter().map(String::as_str))?;
+        Some(format!("did you mean `{near}`?"))
     }
 
     fn context(&self, table: &Table<'_, '_>) -> Vec<(Pointer, Attribute)> {

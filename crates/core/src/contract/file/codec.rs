@@ -12,11 +12,12 @@ use crate::contract::codec::{Codec, modbus::Modbus};
 use crate::contract::decode::{DecodeRule, RespDecode};
 use crate::contract::reject::Reject;
 use crate::contract::state::StateRule;
-use crate::contract::value::Pointer;
+use crate::contract::value::{Pointer, Value};
 use crate::contract::{ContractLimits, MessageRule, Role, Side};
 use crate::document::{Placed, Table, kind};
 use crate::finding::nearest;
 use crate::rejection::Class;
+use std::ops::Range;
 use std::sync::Arc;
 use toml::de::DeValue;
 
@@ -135,7 +136,10 @@ pub(super) fn segments(table: &Table<'_, '_>, codec: Option<&Codec>) -> Option<S
     }
     let written = table.texts("segments")?;
     let entries: Vec<&str> = written.iter().map(|entry| entry.value).collect();
-    let fault = |sentence| table.error("K-80", table.key_span("segments"), sentence);
+    let fault = |(at, sentence): (usize, String)| {
+        let span = written.get(at).map(|entry| entry.span.clone());
+        table.error("K-80", span.unwrap_or_else(|| table.key_span("segments")), sentence);
+    };
     Segments::parse(&entries).map_err(fault).ok()
 }
 
@@ -163,7 +167,12 @@ pub(super) fn complete(top: &Table<'_, '_>, codec: &Codec, client: &mut Draft, s
     for (side, draft) in [(Side::Client, &*client), (Side::Server, &*server)] {
         for (message, span) in draft.rule.messages.iter().zip(&draft.spans) {
             for error in codec.lint(side, message) {
-                rule_error(top, span.clone(), error);
+                // What is wrong with a command stands where the command does.
+                let is_tag = |tag: &Value<'_>| {
+                    tag.as_text().is_some_and(|tag| error.message.starts_with(&format!("`{tag}` ")))
+                };
+                let tags = message.matches.iter().any(is_tag).then(|| tags(top, side, message));
+                rule_error(top, tags.flatten().unwrap_or_else(|| span.clone()), error);
             }
         }
     }
@@ -193,6 +202,14 @@ pub(super) fn complete(top: &Table<'_, '_>, codec: &Codec, client: &mut Draft, s
         client.rule.messages.push(MessageRule { state: state.clone(), ..answer });
     }
     client.spans.resize(client.rule.messages.len(), top.key_span("codec"));
+}
+
+/// Where `match` of a message stands.
+fn tags(top: &Table<'_, '_>, side: Side, message: &MessageRule) -> Option<Range<usize>> {
+    let written = top.table(side.as_str())?.tables("message");
+    let named =
+        |table: &&Table<'_, '_>| table.text("name").is_some_and(|name| name.value == message.name);
+    written.iter().find(named).map(|table| table.key_span("match"))
 }
 
 /// K-80 across the messages of both sides, where the client subscribes.

@@ -20,7 +20,7 @@ pub(super) struct Draft {
     pub(super) spans: Vec<Range<usize>>,
     /// Whether every message that is written could be read.
     pub(super) whole: bool,
-    /// The names of all that are written.
+    /// The names of all that are written; empty for one without a name, which may be any.
     pub(super) names: Vec<String>,
 }
 
@@ -130,7 +130,8 @@ pub(super) fn direction(
     };
     table.finish();
     let written = table.tables("message");
-    let names = written.iter().filter_map(|m| Some(m.text("name")?.value.to_owned())).collect();
+    let name = |m: &Table<'_, '_>| m.text("name").map_or_else(String::new, |n| n.value.to_owned());
+    let names = written.iter().map(name).collect();
     let whole = drafts.iter().all(|(message, _)| message.is_some());
     let (messages, spans): (Vec<_>, Vec<_>) =
         drafts.into_iter().filter_map(|(message, span)| Some((message?, span))).unzip();

@@ -158,7 +158,8 @@ fn answers(top: &Table<'_, '_>, client: &Draft, server: &Draft) {
     let known: Vec<&str> = read.chain(&client.names).map(String::as_str).collect();
     for (message, span) in server.rule.messages.iter().zip(&server.spans) {
         let Role::Reply(names) = &message.role else { continue };
-        for name in names.iter().filter(|name| !known.contains(&name.as_str())) {
+        let unknown = |name: &&String| !known.contains(&name.as_str()) && !known.contains(&"");
+        for name in names.iter().filter(unknown) {
             let text = format!("`{}` answers `{name}`, which the client cannot say", message.name);
             let near = crate::finding::nearest(name, known.iter().copied());
             let finding = top.document().error("K-21", span.clone(), text);
@@ -207,7 +208,8 @@ fn answers(top: &Table<'_, '_>, client: &Draft, server: &Draft) {
 /// K-21, K-22: what the client answers is asked, and what is asked is answered.
 fn questions(top: &Table<'_, '_>, client: &Draft, server: &Draft) {
     let is_asked = |name: &String| {
-        !server.whole && server.names.contains(name)
+        let written = |one: &String| one == name || one.is_empty();
+        !server.whole && server.names.iter().any(written)
             || server.rule.messages.iter().any(|m| m.name == *name && matches!(m.role, Role::Ask))
     };
     for (message, span) in client.rule.messages.iter().zip(&client.spans) {

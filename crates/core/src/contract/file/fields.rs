@@ -156,6 +156,14 @@ fn range(table: &Table<'_, '_>, key: &'static str) -> Option<(i64, i64)> {
         {
             return Some((*lo, *hi));
         }
+        let over = |n: &&Spanned<DeValue<'_>>| {
+            matches!(n.get_ref(), DeValue::Integer(_)) && integer(n.get_ref()).is_none()
+        };
+        if let Some(bound) = list.iter().find(over) {
+            let message = format!("a bound of `{key}` is {}", kind(bound.get_ref()));
+            table.error("K-02", bound.span(), message);
+            return None;
+        }
     }
     let message = format!("`{key}` is {}, not two whole numbers", kind(value.get_ref()));
     table.error_with_hint("K-02", value.span(), message, format!("`{key} = [0, 100]`"));

@@ -31,7 +31,7 @@ pub(super) fn frame(direction: &Table<'_, '_>) -> Option<FrameRule> {
     };
     let kind = table.text("kind");
     let frame = match kind.as_ref().map(|kind| kind.value) {
-        Some("lines") => Some(FrameRule::Lines(lines(&table))),
+        Some("lines") => lines(&table).map(FrameRule::Lines),
         Some("delimiter") => delimiter(&table),
         Some("length") => length(&table).map(FrameRule::Length),
         Some("netstring") => Some(FrameRule::Netstring),
@@ -94,7 +94,8 @@ pub(super) fn is_reason(
     false
 }
 
-fn lines(table: &Table<'_, '_>) -> Lines {
+/// Nothing where `ends` is none: what is said of the lines would be no fault of its own.
+fn lines(table: &Table<'_, '_>) -> Option<Lines> {
     let mut lines = Lines {
         lf: true,
         crlf: false,
@@ -102,6 +103,7 @@ fn lines(table: &Table<'_, '_>) -> Lines {
         at_eof: AtEof::Reject,
         skip_empty: false,
     };
+    let mut known = true;
     if let Some(ends) = table.texts("ends") {
         lines.lf = false;
         for end in &ends {
@@ -115,6 +117,7 @@ fn lines(table: &Table<'_, '_>) -> Lines {
         if ends.is_empty() {
             table.error("K-02", table.key_span("ends"), "`ends` is empty");
         }
+        known = lines.lf || lines.crlf;
     }
     let word = |key: &'static str, on: &str, off: &str| -> bool {
         let Some(text) = table.text(key) else { return false };
@@ -131,7 +134,7 @@ fn lines(table: &Table<'_, '_>) -> Lines {
         lines.at_eof = AtEof::Accept;
     }
     lines.skip_empty = word("empty", "skip", "frame");
-    lines
+    known.then_some(lines)
 }
 
 fn delimiter(table: &Table<'_, '_>) -> Option<FrameRule> {

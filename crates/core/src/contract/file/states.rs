@@ -4,6 +4,7 @@ use super::direction::Draft;
 use crate::contract::state::{StateRule, States};
 use crate::contract::{MessageRule, Role, Side};
 use crate::document::{Placed, Table};
+use crate::finding::nearest;
 use std::cell::RefCell;
 use std::ops::Range;
 
@@ -135,7 +136,10 @@ impl Machine<'_> {
             let place = self.all().find(|(_, message, _)| names_it(message));
             let place = place.map_or_else(|| top.span(), |(_, _, span)| span.clone());
             if !reached.contains(&state) {
-                top.error("K-51", place, format!("no message leads to the state `{name}`"));
+                let others = self.names.iter().map(String::as_str).filter(|other| other != name);
+                let hint = nearest(name, others).map(|near| format!("did you mean `{near}`?"));
+                let text = format!("no message leads to the state `{name}`");
+                top.document().find(top.document().error("K-51", place, text).hint_if(hint));
             } else if self.legal(state).next().is_none() {
                 top.error("K-51", place, format!("in the state `{name}` nothing may be said"));
             }

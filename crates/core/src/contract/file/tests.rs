@@ -37,7 +37,10 @@ fn vector(
         let known = states.named(name.value);
         if known.is_none() {
             let text = format!("the contract has no state `{}`", name.value);
-            table.error("K-90", name.span, text);
+            let near = nearest(name.value, states.names.iter().map(String::as_str));
+            let finding = table.document().error("K-90", name.span, text);
+            let hint = near.map(|near| format!("did you mean `{near}`?"));
+            table.document().find(finding.hint_if(hint));
         }
         known
     });

@@ -58,6 +58,8 @@ const KEYWORDS: [&str; 48] = [
     "deprecated",
     "readOnly",
 ];
+/// What a `type` may be.
+const TYPES: [&str; 7] = ["object", "array", "string", "integer", "number", "boolean", "null"];
 /// Formats that are asserted; any other would be a silent annotation.
 const FORMATS: [&str; 6] = ["date-time", "date", "time", "uuid", "ipv4", "ipv6"];
 /// Subschemas after every reference was followed.
@@ -143,6 +145,21 @@ impl<'s> Lint<'s> {
         {
             let message = format!("`$id` is `{id}`, of which references would be a part");
             self.error("K-33", at, message, Some("a name without a scheme, or none"));
+        }
+        let types = match object.get("type") {
+            Some(Json::Array(all)) => all.as_slice(),
+            Some(one) => std::slice::from_ref(one),
+            None => &[],
+        };
+        for unknown in types.iter().filter_map(Json::as_str).filter(|name| !TYPES.contains(name)) {
+            let near = nearest(unknown, TYPES).map(|near| format!("did you mean `{near}`?"));
+            let hint = near.unwrap_or_else(|| TYPES.join(", "));
+            self.error(
+                "K-33",
+                at,
+                format!("there is no type `{unknown}`, as at `{at}`"),
+                Some(&hint),
+            );
         }
         if let Some(format) = object.get("format").and_then(Json::as_str)
             && !FORMATS.contains(&format)

@@ -5,7 +5,9 @@ use super::class::Sights;
 use crate::finding::{Finding, nearest};
 use crate::policy::PolicySource;
 use crate::policy::schema::ActionShape;
-use cedar_policy::{Effect, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use cedar_policy::{
+    Effect, PolicyId, PolicySet, Schema, ValidationError, ValidationMode, Validator,
+};
 use miette::Diagnostic;
 use serde_json::Value as Json;
 use std::str::FromStr;
@@ -101,12 +103,23 @@ fn parse(
         }
     }
     let result = Validator::new(schema.clone()).validate(&set, ValidationMode::Strict);
-    errors.extend(result.validation_errors().map(|error| {
+    // Of an action that is none nothing else can be said of its policy.
+    let strange: Vec<&PolicyId> = result
+        .validation_errors()
+        .filter(|error| matches!(error, ValidationError::UnrecognizedActionId(_)))
+        .map(ValidationError::policy_id)
+        .collect();
+    let own = |error: &&ValidationError| {
+        matches!(error, ValidationError::UnrecognizedActionId(_))
+            || !strange.contains(&error.policy_id())
+    };
+    let warned = result.validation_warnings().filter(|w| !strange.contains(&w.policy_id()));
+    errors.extend(result.validation_errors().filter(own).map(|error| {
         let hint = error.help().map(|help| help.to_string()).or_else(|| hint(error, actions));
         finding(offset(error), sentence(error)).hint_if(hint)
     }));
     // A condition that can never hold is a mistake: a `forbid` with it forbids nothing.
-    errors.extend(result.validation_warnings().map(|w| finding(offset(w), sentence(w))));
+    errors.extend(warned.map(|w| finding(offset(w), sentence(w))));
     policies.sort_by_key(|(_, at)| *at);
     if errors.is_empty() { Ok(policies) } else { Err(errors) }
 }
@@ -191,7 +204,7 @@ fn sentence(error: &(impl Diagnostic + ?Sized)) -> String {
 }
 
 /// The nearest action or attribute to a word that Cedar does not know.
-fn hint(error: &cedar_policy::ValidationError, actions: &[ActionShape]) -> Option<String> {
+fn hint(error: &ValidationError, actions: &[ActionShape]) -> Option<String> {
     let text = error.to_string();
     let word = text.split('`').nth(3)?;
     let bare = word.trim_start_matches("Action::").trim_matches('"');

@@ -19,35 +19,38 @@ impl Segments {
     /// A list as written.
     ///
     /// # Errors
-    /// A sentence, if an entry is no segment, a batch's, stands behind itself, or MSH is not the
+    /// The entry and a sentence, if it is no segment, a batch's, stands behind itself, or MSH is not the
     /// first.
-    pub(crate) fn parse(entries: &[&str]) -> Result<Self, String> {
+    pub(crate) fn parse(entries: &[&str]) -> Result<Self, (usize, String)> {
         let mut listed: Vec<Listed> = Vec::with_capacity(entries.len());
-        for entry in entries {
+        for (at, entry) in entries.iter().enumerate() {
+            let fault = |sentence: String| Err((at, sentence));
             let name = entry.trim_end_matches(['?', '*', '+']);
             let (required, many) = match entry.strip_prefix(name) {
                 Some("") => (true, false),
                 Some("?") => (false, false),
                 Some("*") => (false, true),
                 Some("+") => (true, true),
-                _ => return Err(format!("`{entry}` ends with more than one of `?`, `*`, `+`")),
+                _ => return fault(format!("`{entry}` ends with more than one of `?`, `*`, `+`")),
             };
             if !is_name(name) {
-                return Err(format!("`{entry}` is no segment: `PID`, `PV1?`, `OBX*`, `NTE+`"));
+                return fault(format!("`{entry}` is no segment: `PID`, `PV1?`, `OBX*`, `NTE+`"));
             }
             if super::decode::BATCH.contains(&name) {
-                return Err(format!("`{name}` belongs to a batch, which is no message"));
+                return fault(format!("`{name}` belongs to a batch, which is no message"));
             }
             if listed.last().is_some_and(|last| *last.name == *name) {
-                return Err(format!("`{name}` stands behind itself: write `{name}*` or `{name}+`"));
+                return fault(format!(
+                    "`{name}` stands behind itself: write `{name}*` or `{name}+`"
+                ));
             }
             if listed.is_empty() != (name == "MSH") || (name == "MSH" && *entry != "MSH") {
-                return Err("`MSH` is the first segment, and stands there once".to_owned());
+                return fault("`MSH` is the first segment, and stands there once".to_owned());
             }
             listed.push(Listed { name: name.into(), required, many });
         }
         if listed.is_empty() {
-            return Err("`segments` is empty; the first is `MSH`".to_owned());
+            return Err((0, "`segments` is empty; the first is `MSH`".to_owned()));
         }
         Ok(Self(listed))
     }
