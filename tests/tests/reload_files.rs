@@ -258,6 +258,57 @@ fn what_changed_is_told_and_what_did_not_is_left_alone() {
     assert_eq!(answer.tables[0].contract.as_ref().unwrap().grace_ms, Some(2 * 3_600_000));
 }
 
+// F8, ADV-39
+#[test]
+fn what_was_written_is_named_and_what_follows_from_it_is_not() {
+    let world = World::new(&contract("Old word", "[0-9]{0,8}"));
+    let allow = |names: &str| {
+        let toml = world.toml.replace("policy = [\"number.cedar\"]", &format!("allow = [{names}]"));
+        format!("{toml}\n[service.calculator.shadow]\ncontract = \"next.toml\"\n")
+    };
+    let next = contract("Next word", "[0-9]{0,8}").replace("add-ten/1", "add-ten/2");
+    world.write("next.toml", &next);
+    let put = |toml: &str| {
+        world.write("segwan.toml", toml);
+        let answer = world.reload();
+        assert!(answer.reloaded, "{answer:#?}");
+        let warned = answer.findings.iter().any(|it| it.message.contains("it is uninspected"));
+        (answer.tables[0].changes(), warned)
+    };
+    let named = |words: &[&str]| words.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
+    let first = allow("\"app\"");
+    assert_eq!(put(&first), (named(&["allow", "policy", "shadow"]), false));
+    let mut live = world.app();
+    assert_eq!(asked(&mut live, b"5\n"), "15\n");
+    let second = allow("\"app\", \"web\"");
+    assert_eq!(put(&second), (named(&["allow"]), false));
+    // Who is let in by the policy that followed is known to both.
+    let beside = |running: &segwan_gateway::process::Running| {
+        running.rules.load()[0].beside.as_ref().unwrap().policy.ids().len()
+    };
+    assert_eq!(beside(world.process().running()), 2);
+    let replaced = || world.process().running().gateway.status(0)[0].counts.replaced.clone();
+    assert_eq!(replaced(), []);
+    let raw = second.replace("contract = \"number.toml\"", "contract = \"raw\"");
+    assert_eq!(put(&raw), (named(&["contract add-ten/1 → raw (uninspected)"]), true));
+    let going_on = replaced();
+    assert_eq!(going_on.len(), 1);
+    assert_eq!((going_on[0].contract.as_deref(), going_on[0].connections), (Some("add-ten/1"), 1));
+    assert_eq!(put(&raw), (vec![], false));
+}
+
+// ADV-39
+#[test]
+fn beside_errors_no_warning_is_told() {
+    let world = World::new(&contract("Old word", "[0-9]{0,8}"));
+    let weak = world.toml.replace("contract = \"number.toml\"", "contract = \"raw\"");
+    world.write("segwan.toml", &weak.replace("threads = 2", "threads = 3"));
+    world.write("number.cedar", POLICY);
+    let answer = world.reload();
+    assert!(!answer.reloaded && !answer.findings.is_empty());
+    assert!(answer.findings.iter().all(|it| it.severity == "error"), "{answer:#?}");
+}
+
 #[test]
 fn what_needs_a_restart_is_refused_at_its_place() {
     let world = World::new(&contract("Old word", "[0-9]{0,8}"));

@@ -24,6 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+pub(crate) use told::OVER;
 use told::Teller;
 
 pub use verify::{Broken, Verified, list, verify};

@@ -3,7 +3,7 @@
 pub mod when;
 
 use crate::alarms::Raised;
-use crate::gateway::GateStatus;
+use crate::gateway::{GateStatus, Replaced};
 use crate::process::{AuthorityAtWork, Running};
 use segwan_pki::authority::{Authority, AuthorityError};
 use serde::{Deserialize, Serialize};
@@ -112,6 +112,7 @@ fn table(gate: GateStatus, refused: BTreeMap<String, u64>) -> TableStatus {
         accepted: counts.accepted,
         handshakes: counts.handshakes,
         connections: counts.connections,
+        replaced: counts.replaced,
         refused,
         peers: counts.live.into_iter().map(peer).collect(),
     }
@@ -205,6 +206,9 @@ pub struct TableStatus {
     pub handshakes: usize,
     /// Connections at work.
     pub connections: usize,
+    /// How many of them are under a contract that another took the place of, and until when.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaced: Vec<Replaced>,
     /// Connections and messages turned away since the start, by reason.
     pub refused: BTreeMap<String, u64>,
     /// Some of the connections at work.

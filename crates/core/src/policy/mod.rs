@@ -150,6 +150,12 @@ impl Policy {
             && decides_by(self) == decides_by(other)
     }
 
+    /// Whether both are written alike, whatever the actions are that they are about.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        self.said == other.said
+    }
+
     /// The same policy for a contract that says where roles are read (`[identity] role`).
     #[must_use]
     pub fn with_roles(mut self, rule: Option<&RoleRule>) -> Self {

@@ -14,6 +14,16 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// one day they are not.
 const MOST: usize = 4096;
 
+/// How the sentence of an alarm ends that is over.
+pub(crate) const OVER: &str = ": it is over";
+/// How the alarm of a refused reload begins.
+const AGAIN: &str = "reload_refused: ";
+
+/// The text, if there is one.
+fn filled(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
 /// Tells events to people.
 #[derive(Debug, Default)]
 pub(super) struct Teller {
@@ -33,11 +43,15 @@ impl Teller {
         let reason = event.reason.map_or("", Reason::as_str);
         let peer = event.peer.as_deref().or(event.address.as_deref()).unwrap_or_default();
         match event.event {
+            EventKind::Alarm if sentence.ends_with(OVER) => tracing::info!("{sentence}"),
+            // Its `reload_refused` has just been told, with every error.
+            EventKind::Alarm if sentence.starts_with(AGAIN) => tracing::debug!("{sentence}"),
             EventKind::Alarm | EventKind::ReloadRefused => {
-                tracing::error!(reason, service, "{sentence}")
+                let (reason, service) = (filled(reason), filled(service));
+                tracing::error!(reason, service, "{sentence}");
             }
             EventKind::Started | EventKind::Stopped | EventKind::Reloaded | EventKind::Admin => {
-                tracing::info!(service, "{kind}: {sentence}");
+                tracing::info!(service = filled(service), "{kind}: {sentence}");
             }
             EventKind::Closed | EventKind::Cleared => {
                 tracing::debug!(reason, peer, service, connection, "{kind}: {sentence}");

@@ -16,12 +16,13 @@ Examples:
 
 The process that serves the state reads its configuration again, and every file that it names.
 Connections go on. It is all or nothing: if anything is wrong, what was in force stays so.
-SIGHUP to the process does the same.
+SIGHUP to the process does the same. It waits for at most 135 s, since contracts run their tests, and
+another reload may come first; if no process answers, it says so on standard error and prints no JSON.
 
 Exit codes: 0 in force; 1 the process did not answer as it should; 2 refused, with every error, or
 no process serves the state.")]
 pub struct Args {
-    /// Print one JSON object, findings included
+    /// Print what the process answers as one JSON object, findings included
     #[arg(long)]
     json: bool,
 }
@@ -73,5 +74,8 @@ fn show(table: &TableReloaded, global: &Global) {
     report.line(format_args!("{name}  {}", changes.join(", ")));
     if let Some(grace) = table.contract.as_ref().and_then(|contract| contract.grace()) {
         report.line(format_args!("  {grace}"));
+    }
+    for name in &table.newcomers {
+        report.line(format_args!("  `{name}` joins with a token: `segwan token new {name}`"));
     }
 }

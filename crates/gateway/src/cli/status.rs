@@ -5,7 +5,7 @@ use super::report::{Look, Report};
 use super::{Exit, Failure, Global};
 use crate::admin::{client, wire};
 use crate::alarms::Raised;
-use crate::gateway::{NOT_ENFORCED, and_beside};
+use crate::gateway::{NOT_ENFORCED, Replaced, and_beside};
 use crate::status::when::{distance, instant};
 use crate::status::{AuthorityStatus, IdentityStatus, PeerStatus, Status, TableStatus};
 use std::path::Path;
@@ -104,7 +104,7 @@ fn tables(report: &Report, name: &str, tables: &[TableStatus], now_ms: i64) {
             plain(&table.listen),
             plain(&table.to),
             contract(table),
-            plain(open(table)),
+            plain(open(table, now_ms)),
             plain(table.accepted.to_string()),
             refused(table),
         ]);
@@ -155,11 +155,20 @@ fn in_force(table: &TableStatus) -> Cell {
     }
 }
 
-fn open(table: &TableStatus) -> String {
-    match table.handshakes {
-        0 => table.connections.to_string(),
-        more => format!("{} +{more} arriving", table.connections),
+fn open(table: &TableStatus, now_ms: i64) -> String {
+    let mut open = table.connections.to_string();
+    for Replaced { contract, connections, until_ms } in &table.replaced {
+        let contract = contract.as_deref().unwrap_or("no contract");
+        let end = match until_ms {
+            past if *past <= now_ms => "that end now".to_owned(),
+            until => format!("for {}", distance(*until, now_ms).trim_start_matches("in ")),
+        };
+        open += &format!(", {connections} under {contract} {end}");
     }
+    if table.handshakes > 0 {
+        open += &format!(" +{} arriving", table.handshakes);
+    }
+    open
 }
 
 fn refused(table: &TableStatus) -> Cell {
@@ -316,6 +325,7 @@ mod tests {
             accepted: 0,
             handshakes: 2,
             connections: 5,
+            replaced: Vec::new(),
             refused: BTreeMap::new(),
             peers: Vec::new(),
         };
@@ -331,7 +341,13 @@ mod tests {
         let half = TableStatus { shadow: false, uninspected: Some(what), ..tried };
         let shown = "o/1 (what the server says is not inspected: status pages)";
         assert_eq!(contract(&half), (Look::Warning, shown.to_owned()));
-        assert_eq!(open(&table), "5 +2 arriving");
+        assert_eq!(open(&table, NOW), "5 +2 arriving");
+        let before =
+            |until_ms| Replaced { contract: Some("o/1".to_owned()), connections: 3, until_ms };
+        table.replaced = vec![before(NOW + HOUR / 12)];
+        assert_eq!(open(&table, NOW), "5, 3 under o/1 for 5 min +2 arriving");
+        table.replaced = vec![before(NOW - HOUR)];
+        assert_eq!(open(&table, NOW), "5, 3 under o/1 that end now +2 arriving");
         table.refused = BTreeMap::from([("charset".to_owned(), 1), ("schema".to_owned(), 7)]);
         assert_eq!(refused(&table).1, "schema 7, charset 1");
     }

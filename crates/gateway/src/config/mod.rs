@@ -73,6 +73,16 @@ pub enum Source {
     },
 }
 
+impl Source {
+    /// The file that findings are about; where there is none, the program.
+    pub(crate) fn file(&self) -> String {
+        match self {
+            Self::File { path, .. } => path.display().to_string(),
+            Self::Flags { .. } | Self::Nowhere => "segwan".to_owned(),
+        }
+    }
+}
+
 /// `[authority]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthorityConfig {

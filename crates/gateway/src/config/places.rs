@@ -23,6 +23,11 @@ impl Places {
         Self { file: file.to_owned(), text }
     }
 
+    /// Of no file: what is found is about the whole.
+    pub(crate) fn of_nothing() -> Self {
+        Self { file: "segwan".to_owned(), text: String::new() }
+    }
+
     /// An error about the key at the end of `path`, or about what is there of the path.
     pub(crate) fn error(&self, path: &[&str], message: impl Into<String>) -> Finding {
         self.at(self.span(path, None), message)

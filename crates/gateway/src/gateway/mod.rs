@@ -34,7 +34,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-pub use live::{Counts, LiveStatus};
+pub use live::{Counts, LiveStatus, Replaced};
 pub use setting::{CONTRACT_GRACE, Change};
 pub(crate) use shadow::HIDDEN;
 pub use shadow::Tried;

@@ -83,7 +83,9 @@ impl Setting {
         let grace = next.contract_grace;
         let sentence =
             format!("{} took the place of {} {} ago", named(next), named(self), shown(grace));
-        self.tenure.end(grace, next.limits.drain_timeout, sentence, now);
+        let (until, cut) = (now + grace, now + grace + next.limits.drain_timeout);
+        let contract = self.inspection.enforced().map(|contract| contract.name().to_owned());
+        self.tenure.end(Over { until, cut, sentence, contract });
     }
 }
 
@@ -124,13 +126,14 @@ pub(super) struct Over {
     pub(super) cut: Instant,
     /// What took the place of what.
     pub(super) sentence: String,
+    /// The contract that was in force; none: nothing was enforced.
+    pub(super) contract: Option<String>,
 }
 
 impl Tenure {
     /// It is over; only the first time counts.
-    fn end(&self, grace: Duration, drain: Duration, sentence: String, now: Instant) {
-        let until = now + grace;
-        let _ = self.0.set(Over { until, cut: until + drain, sentence });
+    fn end(&self, over: Over) {
+        let _ = self.0.set(over);
     }
 
     /// Whether it is, and what follows.

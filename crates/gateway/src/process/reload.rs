@@ -12,14 +12,17 @@ pub(crate) use turns::Reloads;
 
 use super::{Running, now_ms, upkeep};
 use crate::admin::wire::{ContractReloaded, ReloadAnswer, TableReloaded};
-use crate::config::{self, Client, Config, Service, Source};
+use crate::config::places::Places;
+use crate::config::{self, Client, Config, IdentitySource, Service, Source};
 use crate::explain::Rules;
 use crate::gateway::{Change, Inspection, Prepared, Swept, Tried};
 use crate::quotas;
 use segwan_core::audit::{Event, EventKind};
 use segwan_core::finding::Finding;
+use segwan_core::identity::Identity;
 use segwan_core::limits::Limits;
 use segwan_core::now::Now;
+use segwan_core::policy::Policy;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -49,7 +52,14 @@ impl Reload {
     ) -> Result<Self, Vec<Finding>> {
         let known = running.rules.load();
         let flags = matches!(next.source, Source::Flags { .. });
-        let mut plan = Plan { changes: Vec::new(), rules: Vec::new(), tables: Vec::new() };
+        let mut plan = Plan {
+            changes: Vec::new(),
+            rules: Vec::new(),
+            tables: Vec::new(),
+            places: if flags { Places::of_nothing() } else { Places::of(&next.source.file()) },
+            warnings: Vec::new(),
+            joins: running.authority.as_ref().map(|it| it.authority.trust_domain().to_string()),
+        };
         let mut wrong = fixed::findings(in_force, &next);
         for service in &mut next.services {
             let Some(now) = in_force.services.iter().find(|it| it.name == service.name) else {
@@ -74,10 +84,10 @@ impl Reload {
             wrong.extend(plan.changes.iter().filter_map(|it| provide(running, state, it).err()));
         }
         if !wrong.is_empty() {
-            wrong.extend(warnings);
             return Err(wrong);
         }
-        let Plan { changes, rules, tables } = plan;
+        let Plan { changes, rules, tables, warnings: weaker, .. } = plan;
+        warnings.extend(weaker);
         let prepared = running.gateway.prepare(changes);
         let prepared =
             prepared.map_err(|error| vec![Finding::whole("segwan", error.to_string())])?;
@@ -121,6 +131,12 @@ struct Plan {
     changes: Vec<Change>,
     rules: Vec<Rules>,
     tables: Vec<TableReloaded>,
+    /// Where the configuration says what.
+    places: Places,
+    /// What is looked at less than before.
+    warnings: Vec<Finding>,
+    /// The trust domain of the Authority of this process, if it runs one.
+    joins: Option<String>,
 }
 
 impl Plan {
@@ -134,17 +150,28 @@ impl Plan {
     ) -> Result<Vec<Finding>, Vec<Finding>> {
         let (policy, warnings) = config::policy(next)?;
         let mut changed = Vec::new();
-        let policy = if policy.is_same_as(&rules.policy) {
-            rules.policy.clone()
-        } else {
+        let is_same = policy.is_same_as(&rules.policy);
+        let policy = if is_same { rules.policy.clone() } else { Arc::new(policy) };
+        // What is told is what was written: that another contract has other actions is no news.
+        if next.allow != now.allow {
+            changed.push("allow");
+        }
+        if next.policies != now.policies {
             changed.push("policy");
-            Arc::new(policy)
-        };
+        }
         if is_same_beside(next.beside.as_ref(), now.beside.as_ref()) {
             next.beside.clone_from(&now.beside);
-        } else {
+        } else if is_slot_rewritten(
+            (next.beside.as_ref(), &policy),
+            (now.beside.as_ref(), &rules.policy),
+        ) {
             changed.push("shadow");
         }
+        // Whatever the reason, a policy that differs comes into force.
+        if !is_same && changed.is_empty() && next.inspection.is_same_as(&now.inspection) {
+            changed.push("policy");
+        }
+        let newcomers = self.newcomers(next, now);
         if next.audit_all != now.audit_all {
             changed.push("audit_messages");
         }
@@ -166,6 +193,9 @@ impl Plan {
         };
         let before = (&now.inspection, &now.limits, now.contract_grace);
         self.note("service", change, before, changed);
+        if let Some(table) = self.tables.last_mut() {
+            table.newcomers = newcomers;
+        }
         Ok(warnings)
     }
 
@@ -182,6 +212,16 @@ impl Plan {
         };
         let before = (&now.inspection, &now.limits, now.contract_grace);
         self.note("client", change, before, Vec::new());
+    }
+
+    /// Names that are new in `allow` and belong to the Authority that runs here.
+    fn newcomers(&self, next: &Service, now: &Service) -> Vec<String> {
+        if !matches!(next.identity, IdentitySource::State(_)) {
+            return Vec::new();
+        }
+        let own = |it: &&Identity| it.trust_domain() == self.joins.as_deref() && !it.is_foreign();
+        let new = next.allow.iter().filter(|it| !now.allow.contains(it)).filter(own);
+        new.filter_map(|it| it.path()).map(str::to_owned).collect()
     }
 
     /// Notes what changes of a table, if anything does.
@@ -204,12 +244,19 @@ impl Plan {
         if change.contract_grace != grace {
             changed.push("contract_grace");
         }
+        let passes = passes_unseen(&change.inspection);
+        if let Some(what) = passes.filter(|it| passes_unseen(inspection).as_ref() != Some(it)) {
+            let message = format!("`{}` changes: {what}", change.table);
+            let at = [mode, change.table.as_str(), "contract"];
+            self.warnings.push(self.places.error(&at, message).warning());
+        }
         let is_changed = contract.is_some() || !changed.is_empty();
         self.tables.push(TableReloaded {
             mode: mode.to_owned(),
             name: change.table.clone(),
             contract,
             changed: changed.into_iter().map(str::to_owned).collect(),
+            newcomers: Vec::new(),
         });
         if is_changed {
             self.changes.push(change);
@@ -232,6 +279,30 @@ fn is_same_beside(one: Option<&Tried>, two: Option<&Tried>) -> bool {
             one.contract.is_same_as(&two.contract) && one.policy.is_same_as(&two.policy)
         }
         _ => false,
+    }
+}
+
+/// Whether the slot itself says something else, or only what it tries with is that of its service,
+/// which changed.
+fn is_slot_rewritten(
+    (next, policy): (Option<&Tried>, &Policy),
+    (now, before): (Option<&Tried>, &Policy),
+) -> bool {
+    let (Some(next), Some(now)) = (next, now) else { return true };
+    let follow = next.policy.says_the_same(policy) && now.policy.says_the_same(before);
+    !follow || !next.contract.is_same_as(&now.contract)
+}
+
+/// What passes without having been looked at, for a warning.
+fn passes_unseen(inspection: &Inspection) -> Option<String> {
+    match inspection {
+        Inspection::Raw | Inspection::Recorded(_) => {
+            Some("it is uninspected, and all bytes pass".to_owned())
+        }
+        Inspection::Shadow(contract) => {
+            Some(format!("`{}` is tried, and refuses nothing", contract.name()))
+        }
+        Inspection::Contract(contract) => contract.uninspected(),
     }
 }
 
@@ -266,6 +337,7 @@ impl Running {
                 *in_force = config;
                 upkeep::tell_failed(self, &swept);
                 self.tell_reloaded(&tables, swept.closed);
+                let tables = self.without_the_known(tables).await;
                 ReloadAnswer::done(tables, swept.closed, &warnings)
             }
             Err(findings) => {
@@ -273,6 +345,20 @@ impl Running {
                 ReloadAnswer::refused(&findings)
             }
         }
+    }
+
+    /// The tables, with those newcomers alone who have no registration, and so no token.
+    async fn without_the_known(&self, mut tables: Vec<TableReloaded>) -> Vec<TableReloaded> {
+        let Some(at) = &self.authority else { return tables };
+        for table in &mut tables {
+            for name in std::mem::take(&mut table.newcomers) {
+                // Where the store does not answer, the hint costs nothing.
+                if !matches!(at.authority.registration(&name).await, Ok(Some(_))) {
+                    table.newcomers.push(name);
+                }
+            }
+        }
+        tables
     }
 
     fn tell_reloaded(&self, tables: &[TableReloaded], ended: u64) {
@@ -285,6 +371,7 @@ impl Running {
         event.sentence = match (changed.is_empty(), ended) {
             (true, _) => "nothing had changed".to_owned(),
             (false, 0) => changed.join("; "),
+            (false, 1) => format!("{}; 1 connection was ended", changed.join("; ")),
             (false, ended) => format!("{}; {ended} connections were ended", changed.join("; ")),
         };
         self.recorder.record(event);

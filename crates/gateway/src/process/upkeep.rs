@@ -3,6 +3,7 @@
 
 use super::{Running, now_ms};
 use crate::alarms::Alarms;
+use crate::audit::OVER;
 use crate::gateway::{GateStatus, Swept};
 use crate::process::files::Watched;
 use segwan::agent::Installation;
@@ -169,14 +170,18 @@ pub(super) fn raise(running: &Running, word: &'static str, about: &str, sentence
 
 pub(super) fn end(running: &Running, word: &'static str, about: &str) {
     if Alarms::clear(&running.alarms, word, about) {
-        tell(running, word, "it is over");
+        record(running, format!("{word}{OVER}"));
     }
 }
 
 fn tell(running: &Running, word: &'static str, sentence: &str) {
-    tracing::warn!(alarm = word, "{sentence}");
+    record(running, format!("{word}: {sentence}"));
+}
+
+/// Of what is on record, the log tells by itself.
+fn record(running: &Running, sentence: String) {
     let mut event = Event::new(EventKind::Alarm);
-    event.sentence = format!("{word}: {sentence}");
+    event.sentence = sentence;
     running.recorder.record(event);
 }
 

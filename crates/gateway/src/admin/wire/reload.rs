@@ -32,8 +32,13 @@ pub struct TableReloaded {
     pub name: String,
     /// Another contract, if it is another one.
     pub contract: Option<ContractReloaded>,
-    /// What else changed: `policy`, `shadow`, `limits`, `contract_grace`, `audit_messages`.
+    /// What else changed: `allow`, `policy`, `shadow`, `limits`, `contract_grace`,
+    /// `audit_messages`.
     pub changed: Vec<String>,
+    /// Names that are new in `allow` and that the Authority of the process does not know: each needs
+    /// a token.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub newcomers: Vec<String>,
 }
 
 /// One contract took the place of another.
@@ -55,10 +60,10 @@ impl TableReloaded {
         let arrow = |contract: &ContractReloaded| {
             let ContractReloaded { before, now, .. } = contract;
             // The author need not give it another name.
-            if before == now {
-                format!("contract {now}, changed")
-            } else {
-                format!("contract {before} → {now}")
+            match now.as_str() {
+                _ if before == now => format!("contract {now}, changed"),
+                "raw" | "raw, recorded" => format!("contract {before} → {now} (uninspected)"),
+                _ => format!("contract {before} → {now}"),
             }
         };
         self.contract.iter().map(arrow).chain(self.changed.iter().cloned()).collect()

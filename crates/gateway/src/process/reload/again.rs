@@ -33,7 +33,16 @@ fn file(path: &Path, state: &Path) -> Result<(Config, Vec<Finding>), Vec<Finding
     let (config, mut findings) = Config::load(path)?;
     let looked_at = Config { state_dir: Some(state.to_owned()), ..config.clone() };
     findings.extend(check::findings(&looked_at, &path.display().to_string()));
-    if findings.iter().any(Finding::is_error) { Err(findings) } else { Ok((config, findings)) }
+    good(config, findings)
+}
+
+/// The configuration, if nothing is wrong. Beside errors no warning is told: those that have long
+/// been known would hide what is new.
+fn good(config: Config, findings: Vec<Finding>) -> Result<(Config, Vec<Finding>), Vec<Finding>> {
+    if findings.iter().any(Finding::is_error) {
+        return Err(findings.into_iter().filter(Finding::is_error).collect());
+    }
+    Ok((config, findings))
 }
 
 fn flags(
@@ -68,5 +77,5 @@ fn flags(
     for client in &mut config.clients {
         client.inspection = inspection.clone().unwrap_or_else(|| client.inspection.clone());
     }
-    if findings.iter().any(Finding::is_error) { Err(findings) } else { Ok((config, findings)) }
+    good(config, findings)
 }

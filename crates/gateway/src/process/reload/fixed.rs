@@ -10,12 +10,11 @@ const HINT: &str = "restart the process; until then undo it, and the rest can be
 
 /// Each difference that needs a restart, at its place in the file.
 pub(super) fn findings(in_force: &Config, next: &Config) -> Vec<Finding> {
-    let file = match &next.source {
-        Source::File { path, .. } => path.display().to_string(),
-        // Flags stay as they were given.
-        Source::Flags { .. } | Source::Nowhere => return Vec::new(),
-    };
-    let mut fixed = Fixed { places: Places::of(&file), findings: Vec::new() };
+    // Flags stay as they were given.
+    if !matches!(next.source, Source::File { .. }) {
+        return Vec::new();
+    }
+    let mut fixed = Fixed { places: Places::of(&next.source.file()), findings: Vec::new() };
     let differs = [
         ("state_dir", in_force.state_dir != next.state_dir),
         ("threads", in_force.threads != next.threads),
