@@ -56,6 +56,14 @@ enum Out {
     Over,
 }
 
+/// A file of a record, before anything is recorded.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    file: File,
+    path: PathBuf,
+    service: String,
+}
+
 impl Capture {
     /// A record that masks the values of these members too.
     #[must_use]
@@ -69,18 +77,35 @@ impl Capture {
     /// # Errors
     /// If the file cannot be written.
     pub fn open(&self, state: &Path, service: &str) -> io::Result<()> {
+        self.start(Self::ready(state, service)?)
+    }
+
+    /// A file that [`start`](Self::start) can write to; nothing is written to it yet.
+    ///
+    /// # Errors
+    /// If it cannot be made, or closed to others.
+    pub(crate) fn ready(state: &Path, service: &str) -> io::Result<Ready> {
         let path = state.join("captures").join(file_name(service));
         if let Some(directory) = path.parent() {
             segwan_pki::directory::make_private(directory).map_err(io::Error::other)?;
         }
         let mut options = OpenOptions::new();
-        let mut file = options.create(true).append(true).mode(0o600).open(&path)?;
+        let file = options.create(true).append(true).mode(0o600).open(&path)?;
         file.set_permissions(Permissions::from_mode(0o600))?;
+        Ok(Ready { file, path, service: service.to_owned() })
+    }
+
+    /// Begins to write; after an error nothing is recorded.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub(crate) fn start(&self, ready: Ready) -> io::Result<()> {
+        let Ready { mut file, path, service } = ready;
+        *self.out.lock().unwrap_or_else(PoisonError::into_inner) = Out::Over;
         let head = format!("{}\n", json!({ "capture": VERSION, "service": service }));
         let size = file.metadata()?.len().saturating_add(head.len() as u64);
         if size > LARGEST {
             tracing::warn!("{} is full, so nothing more is recorded", path.display());
-            *self.out.lock().unwrap_or_else(PoisonError::into_inner) = Out::Over;
             return Ok(());
         }
         file.write_all(head.as_bytes())?;

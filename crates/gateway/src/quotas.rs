@@ -7,7 +7,7 @@
 use crate::failure::Failure;
 use segwan_core::audit::shown;
 use segwan_core::contract::Contract;
-use segwan_core::contract::journal::{Booked, Journal};
+use segwan_core::contract::journal::{Booked, Journal, Ready};
 use segwan_core::now::Now;
 use segwan_pki::directory::make_private;
 use segwan_pki::key::{hex, sha256};
@@ -73,11 +73,25 @@ pub fn keep(
     now: Now,
     unwritten: &Unwritten,
 ) -> Result<(), Failure> {
-    let path = state.join("quota").join(file_name(service));
-    let unusable = |why: String| {
-        let path = path.display();
-        Failure::cannot_start(format!("the quotas of `{service}` cannot be kept: {path}: {why}"))
-    };
+    let ready = ready(state, service, contract, now, unwritten)?;
+    contract
+        .keep_quotas(ready, now)
+        .map_err(|why| unusable(service, &path_of(state, service), &why))
+}
+
+/// As [`keep`], but only looks: nothing of the file changes before the contract keeps it.
+///
+/// # Errors
+/// If the file cannot be read, or holds what was not written to it.
+pub(crate) fn ready(
+    state: &Path,
+    service: &str,
+    contract: &Contract,
+    now: Now,
+    unwritten: &Unwritten,
+) -> Result<Ready, Failure> {
+    let path = path_of(state, service);
+    let unusable = |why: String| unusable(service, &path, &why);
     if let Some(directory) = path.parent() {
         make_private(directory).map_err(|error| unusable(error.to_string()))?;
         // Or a crash may take the folder, and with it what was synced in it.
@@ -90,7 +104,16 @@ pub fn keep(
         unusable(why).hint(hint)
     })?;
     let file = QuotaFile::new(service, path.clone(), unwritten.clone());
-    contract.keep_quotas(Box::new(file), &past, now).map_err(unusable)
+    contract.ready_quotas(Box::new(file), &past, now).map_err(unusable)
+}
+
+fn path_of(state: &Path, service: &str) -> PathBuf {
+    state.join("quota").join(file_name(service))
+}
+
+fn unusable(service: &str, path: &Path, why: &str) -> Failure {
+    let path = path.display();
+    Failure::cannot_start(format!("the quotas of `{service}` cannot be kept: {path}: {why}"))
 }
 
 /// The file of a service; no other service has the same.

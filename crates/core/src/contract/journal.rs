@@ -16,6 +16,8 @@ use std::time::Duration;
 /// Most counts that are kept in a journal: all of them are written when it is written anew, while
 /// a message waits.
 const COUNTS: usize = 10_000;
+/// How long bookings of a message that has no quota now are kept at least.
+const UNKNOWN: Duration = Duration::from_secs(24 * 3600);
 
 /// What was booked at one time: a message, or all of a step when a journal is written anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +65,11 @@ struct Keeper {
     counts: Counts,
 }
 
+/// A journal that was read, and what of it counts under a contract; nothing is written yet.
+#[derive(Debug)]
+#[must_use = "nothing is kept before the contract keeps it"]
+pub struct Ready(Keeper);
+
 impl Kept {
     /// As [`Quotas::book`], and in the journal first.
     pub(super) fn book(
@@ -104,7 +111,7 @@ impl Kept {
             if quota.persist { (&mut *memory, counts) } else { (counts, &mut *memory) };
         let moved = from.take(message);
         *behind |= !moved.is_empty();
-        to.put(moved);
+        to.put(moved, quota.window, from);
     }
 }
 
@@ -122,47 +129,64 @@ impl Contract {
         self.accounts().kept.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    /// Goes on with what was booked before, and keeps what is booked from now on in `journal`.
+    /// Makes ready to go on with what was booked before, and to keep what is booked from now on in
+    /// `journal`. Changes nothing, neither there nor here.
     ///
-    /// Amounts that left their window are dropped, and so are those of messages that have no such
-    /// quota any more, or whose quota is now counted `per` something else. Time between two runs is
-    /// told by the wall clock; one that stands behind the journal stands still there.
+    /// Amounts that left their window are dropped. Those of messages that have no such quota now, or
+    /// whose quota is counted `per` something else, are kept for 24 h, or for the longest window of
+    /// the contract if that is longer: another reload may ask for them. Time between two runs is told
+    /// by the wall clock; one that stands behind the journal stands still there.
     ///
     /// # Errors
-    /// A sentence, if the journal cannot be written, holds more than 10,000 counts, or the contract
-    /// has one already.
-    pub fn keep_quotas(
+    /// A sentence, if the journal holds more than 10,000 counts, or the contract has one already.
+    pub fn ready_quotas(
         &self,
-        mut journal: Box<dyn Journal>,
+        journal: Box<dyn Journal>,
         past: &[Booked],
         now: Now,
-    ) -> Result<(), String> {
-        let accounts = self.accounts();
-        let mut kept = accounts.kept.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.is_some() {
-            return Err(format!("`{}` keeps its quotas in a journal already", self.name));
+    ) -> Result<Ready, String> {
+        if self.keeps_quotas() {
+            return Err(self.has_a_journal());
         }
         let newest = past.iter().map(|booked| booked.at_ms).max().unwrap_or_default();
         let base = Base::new(now).no_earlier_than(Duration::from_millis(newest));
         let since = base.until(now);
+        let unknown = self.quotas().map(|(_, quota)| quota.window).fold(UNKNOWN, Duration::max);
         let mut counts = Counts::default();
         for booked in past {
-            let mut kept = self.quotas().filter(|(_, quota)| quota.persist);
-            let Some((message, quota)) = kept.find(|(name, _)| *name == booked.message) else {
-                continue;
-            };
-            if (quota.per == Per::Identity) != booked.identity.is_some() {
-                continue;
-            }
-            let holder = (message.into(), booked.identity.as_deref().map(Box::from));
+            let per = if booked.identity.is_some() { Per::Identity } else { Per::Service };
+            let is_its = |name: &str, quota: &Quota| name == booked.message && quota.per == per;
+            let quota = self.quotas().find(|(name, quota)| is_its(name, quota));
+            let window = quota.map_or(unknown, |(_, quota)| quota.window);
+            let holder =
+                (booked.message.as_str().into(), booked.identity.as_deref().map(Box::from));
             let at = Duration::from_millis(booked.at_ms);
-            if !counts.restore(&holder, quota, booked.amount, at, since, COUNTS) {
+            if !counts.restore(&holder, window, booked.amount, at, since, COUNTS) {
                 return Err(format!("there are over {COUNTS} counts in it"));
             }
         }
-        journal.replace(&mut standing(&counts, since))?;
-        *kept = Some(Keeper { journal, behind: false, base, counts });
+        Ok(Ready(Keeper { journal, behind: true, base, counts }))
+    }
+
+    /// Keeps quotas in a journal from now on, which is written anew. Where that fails it is kept
+    /// all the same: its messages are refused until it can be written.
+    ///
+    /// # Errors
+    /// A sentence, if the journal cannot be written now, or the contract has one already.
+    pub fn keep_quotas(&self, ready: Ready, now: Now) -> Result<(), String> {
+        let accounts = self.accounts();
+        let mut kept = accounts.kept.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.is_some() {
+            return Err(self.has_a_journal());
+        }
+        let Keeper { journal, behind, base, counts } = &mut kept.insert(ready.0);
+        journal.replace(&mut standing(counts, base.until(now)))?;
+        *behind = false;
         Ok(())
+    }
+
+    fn has_a_journal(&self) -> String {
+        format!("`{}` keeps its quotas in a journal already", self.name)
     }
 }
 
@@ -181,6 +205,17 @@ fn standing(counts: &Counts, since: Duration) -> impl Iterator<Item = Booked> + 
 /// In milliseconds, rounded up: never earlier than it was.
 fn ceiled(since: Duration) -> u64 {
     u64::try_from(since.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
+/// As at a start.
+#[cfg(test)]
+pub(crate) fn keep(
+    contract: &Contract,
+    journal: Box<dyn Journal>,
+    past: &[Booked],
+    now: Now,
+) -> Result<(), String> {
+    contract.keep_quotas(contract.ready_quotas(journal, past, now)?, now)
 }
 
 #[cfg(test)]

@@ -75,17 +75,23 @@ impl Bucket {
     }
 
     /// Gives back what was taken for a message that another bucket had no room for.
-    fn give_back(&self, full_at: &AtomicU64, amount: u64) {
-        full_at.fetch_sub(self.nanos(amount), Ordering::Relaxed);
+    fn give_back(&self, full_at: &AtomicU64, amount: u64, left: u64) {
+        let nanos = self.nanos(amount);
+        // One that is lower than what the taking left was cut down meanwhile to what an empty one
+        // is under a faster rate: all of it was given back then.
+        let _ = full_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |seen| {
+            (seen >= left).then(|| seen.saturating_sub(nanos))
+        });
     }
 
-    /// Takes `amount` at `now`, or says how long until it is there.
-    fn take(&self, full_at: &AtomicU64, amount: u64, now: u64) -> Result<(), Duration> {
+    /// Takes `amount` at `now`, and says when the bucket would be full again; or how long until it
+    /// is there.
+    fn take(&self, full_at: &AtomicU64, amount: u64, now: u64) -> Result<u64, Duration> {
         let mut seen = self.settled(full_at, now);
         loop {
             let next = self.after(seen, amount, now)?;
             match full_at.compare_exchange_weak(seen, next, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return Ok(()),
+                Ok(_) => return Ok(next),
                 Err(changed) => seen = changed,
             }
         }
@@ -97,6 +103,8 @@ const IDENTITIES: usize = 100_000;
 
 /// Most rules that one kind of holder has, each with a level of its own.
 pub(crate) const EACH: usize = 4;
+/// Most buckets that one message draws from: of messages and of bytes, for three kinds of holder.
+const DRAWS: usize = 2 * 3 * EACH;
 
 /// The levels of one holder, by the place of a rule among those of its kind of holder: under other
 /// rules they stand for those at the same places.
@@ -164,14 +172,15 @@ impl Rates {
     }
 
     /// The buckets of one connection of this identity, in the order of the rules; none if there are
-    /// no rules. `before` is what the connection drew from until now.
+    /// no rules, nor were any for the connection alone. `before` is what it drew from until now.
     #[must_use]
     pub fn meter(&self, identity: &dyn Display, before: Option<Meter>) -> Option<Meter> {
         let rules = Arc::clone(&self.rules());
-        if rules.is_empty() {
+        let mut own = before.and_then(|meter| meter.own);
+        // What it took stays taken when there are rules again.
+        if rules.is_empty() && own.is_none() {
             return None;
         }
-        let mut own = before.and_then(|meter| meter.own);
         let levels = |rate: &Rate| match rate.per {
             Per::Connection => Arc::clone(own.get_or_insert_default()),
             Per::Service => Arc::clone(&self.service),
@@ -219,11 +228,16 @@ impl Rates {
         if let Some(short) = short.max_by_key(|(rate, wait)| (rate.refuse, *wait)) {
             return Err(short);
         }
+        let mut taken = [u64::MAX; DRAWS];
         for (at, draw) in draws().enumerate() {
-            // Another connection of the holder may have been faster.
-            if let Err(wait) = draw.bucket.take(draw.level, draw.amount, nanos) {
-                draws().take(at).for_each(|one| one.bucket.give_back(one.level, one.amount));
-                return Err((draw.rate, wait));
+            match draw.bucket.take(draw.level, draw.amount, nanos) {
+                Ok(left) => taken.iter_mut().skip(at).take(1).for_each(|it| *it = left),
+                // Another connection of the holder may have been faster.
+                Err(wait) => {
+                    let back = draws().zip(taken).take(at);
+                    back.for_each(|(one, left)| one.bucket.give_back(one.level, one.amount, left));
+                    return Err((draw.rate, wait));
+                }
             }
         }
         Ok(())
@@ -316,10 +330,31 @@ mod tests {
             // None, and back: nothing was given back.
             rates.put_in_force(&[]);
             assert!(rates.meter(&"web", None).is_none());
+            let meter = rates.meter(&"app", Some(meter));
+            assert_eq!(meter.is_some(), per == Per::Connection);
+            if let Some(meter) = &meter {
+                assert!((0..50).all(|_| rates.take(meter, 1, now + wait).is_ok()));
+            }
             rates.put_in_force(&rate(per));
-            let meter = rates.meter(&"app", Some(meter)).unwrap();
+            let meter = rates.meter(&"app", meter).unwrap();
             assert!((0..5).any(|_| rates.take(&meter, 1, now + wait).is_err()));
         }
+    }
+
+    // TRAP-27
+    #[test]
+    fn what_is_given_back_is_not_given_twice() {
+        let bucket = |amount| Bucket { amount, period: Duration::from_secs(1), burst: 1 };
+        let (slow, fast, level, now) = (bucket(1), bucket(1000), AtomicU64::new(0), 1 << 40);
+        let left = slow.take(&level, 1, now).unwrap();
+        slow.give_back(&level, 1, left);
+        assert_eq!(level.load(Ordering::Relaxed), now);
+        let left = slow.take(&level, 1, now).unwrap();
+        // Another thread already sees the faster rate.
+        assert!(fast.check(&level, 1, now).is_err());
+        let empty = level.load(Ordering::Relaxed);
+        slow.give_back(&level, 1, left);
+        assert_eq!(level.load(Ordering::Relaxed), empty);
     }
 
     fn each(per: Per, amounts: [u64; 2], refuse: [bool; 2]) -> Rates {

@@ -8,6 +8,7 @@ use super::limit::Per;
 use super::value::{Pointer, Value};
 use crate::now::Now;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -100,6 +101,19 @@ impl Count {
         }
     }
 
+    /// Takes in what the same holder asked for elsewhere, by step.
+    fn merge(&mut self, mut other: Self, window: Duration, since: Duration) {
+        self.fit(window, since);
+        other.fit(window, since);
+        let newest = self.newest.max(other.newest);
+        self.advance(newest);
+        other.advance(newest);
+        for (mine, its) in self.amounts.iter_mut().zip(other.amounts) {
+            *mine = mine.saturating_add(its);
+        }
+        self.over = self.over.max(other.over);
+    }
+
     /// Forgets the steps that left the window.
     fn advance(&mut self, step: u64) {
         let passed = step.saturating_sub(self.newest).min(SLOTS as u64);
@@ -179,6 +193,8 @@ pub(super) struct Counts {
     by_holder: HashMap<Holder, Count>,
     /// When counts that are over were last looked for.
     swept: Duration,
+    /// The latest time that was told: nothing was booked after it.
+    seen: Duration,
 }
 
 /// Whose count it is: the name of the client's message, and the identity where that matters.
@@ -223,6 +239,7 @@ impl Counts {
     /// Books what was checked.
     pub(super) fn add(&mut self, holder: &Holder, quota: &Quota, amount: u64, since: Duration) {
         let step = step(since, quota.window);
+        self.seen = self.seen.max(since);
         let new = || Count::new(step, quota.window);
         let count = self.by_holder.entry(holder.clone()).or_insert_with(new);
         count.fit(quota.window, since);
@@ -236,20 +253,21 @@ impl Counts {
     pub(super) fn restore(
         &mut self,
         holder: &Holder,
-        quota: &Quota,
+        window: Duration,
         amount: u64,
         at: Duration,
         since: Duration,
         most: usize,
     ) -> bool {
-        let now = step(since, quota.window);
-        if now.saturating_sub(step(at, quota.window)) >= SLOTS as u64 {
+        self.seen = self.seen.max(since);
+        let now = step(since, window);
+        if now.saturating_sub(step(at, window)) >= SLOTS as u64 {
             return true;
         }
         if !self.by_holder.contains_key(holder) && self.by_holder.len() >= most {
             return false;
         }
-        let new = || Count::new(now, quota.window);
+        let new = || Count::new(now, window);
         let count = self.by_holder.entry(holder.clone()).or_insert_with(new);
         count.add_at(amount, at, since);
         true
@@ -260,9 +278,16 @@ impl Counts {
         self.by_holder.extract_if(|(name, _), _| **name == *message).collect()
     }
 
-    /// Puts in counts that were taken out elsewhere.
-    pub(super) fn put(&mut self, counts: Vec<(Holder, Count)>) {
-        self.by_holder.extend(counts);
+    /// Puts in counts that were taken out of `from`, beside what their holders have here.
+    pub(super) fn put(&mut self, counts: Vec<(Holder, Count)>, window: Duration, from: &Self) {
+        let since = self.seen.max(from.seen);
+        self.seen = since;
+        for (holder, count) in counts {
+            match self.by_holder.entry(holder) {
+                Entry::Vacant(free) => drop(free.insert(count)),
+                Entry::Occupied(mut here) => here.get_mut().merge(count, window, since),
+            }
+        }
     }
 
     /// All of them.

@@ -12,12 +12,14 @@ pub(crate) use turns::Reloads;
 
 use super::{Running, now_ms, upkeep};
 use crate::admin::wire::{ContractReloaded, ReloadAnswer, TableReloaded};
+use crate::capture::{self, Capture};
 use crate::config::places::Places;
 use crate::config::{self, Client, Config, IdentitySource, Service, Source};
 use crate::explain::Rules;
 use crate::gateway::{Change, Inspection, Prepared, Swept, Tried};
 use crate::quotas;
 use segwan_core::audit::{Event, EventKind};
+use segwan_core::contract::{Contract, journal};
 use segwan_core::finding::Finding;
 use segwan_core::identity::Identity;
 use segwan_core::limits::Limits;
@@ -37,6 +39,7 @@ const SENTENCE: usize = 8 << 10;
 struct Reload {
     config: Config,
     rules: Vec<Rules>,
+    provided: Vec<Provided>,
     prepared: Prepared,
     tables: Vec<TableReloaded>,
     warnings: Vec<Finding>,
@@ -80,8 +83,14 @@ impl Reload {
                 plan.client(client, now);
             }
         }
+        let mut provided = Vec::new();
         if wrong.is_empty() {
-            wrong.extend(plan.changes.iter().filter_map(|it| provide(running, state, it).err()));
+            for change in &plan.changes {
+                match provide(running, state, change) {
+                    Ok(ready) => provided.extend(ready),
+                    Err(finding) => wrong.push(finding),
+                }
+            }
         }
         if !wrong.is_empty() {
             return Err(wrong);
@@ -91,19 +100,45 @@ impl Reload {
         let prepared = running.gateway.prepare(changes);
         let prepared =
             prepared.map_err(|error| vec![Finding::whole("segwan", error.to_string())])?;
-        Ok(Self { config: next, rules, prepared, tables, warnings })
+        Ok(Self { config: next, rules, provided, prepared, tables, warnings })
     }
 
     /// Puts it in force: when this comes back, nothing is decided by what was before.
     async fn install(self, running: &Running) -> (Config, Vec<TableReloaded>, Vec<Finding>, Swept) {
         running.rules.store(Arc::new(self.rules));
+        self.provided.into_iter().for_each(Provided::install);
         let swept = running.gateway.install(self.prepared).await;
         (self.config, self.tables, self.warnings, swept)
     }
 }
 
+/// What a table needs on the disk, looked at and not yet changed: another table may be refused.
+enum Provided {
+    Quotas(Arc<Contract>, journal::Ready),
+    Record(Arc<Capture>, capture::Ready),
+}
+
+impl Provided {
+    fn install(self) {
+        match self {
+            Self::Quotas(contract, ready) => {
+                let now = Now { instant: Instant::now(), unix_ms: now_ms() };
+                if let Err(why) = contract.keep_quotas(ready, now) {
+                    // Its messages are refused until it can be written, and there is an alarm.
+                    tracing::error!("`{}`: {why}", contract.name());
+                }
+            }
+            Self::Record(capture, ready) => {
+                if let Err(error) = capture.start(ready) {
+                    tracing::error!("nothing is recorded: {error}");
+                }
+            }
+        }
+    }
+}
+
 /// What is needed on the disk before a table can change: a journal of its quotas, a record.
-fn provide(running: &Running, state: &Path, change: &Change) -> Result<(), Finding> {
+fn provide(running: &Running, state: &Path, change: &Change) -> Result<Option<Provided>, Finding> {
     let table = &change.table;
     match &change.inspection {
         Inspection::Contract(contract) if contract.persists_quotas() => {
@@ -111,18 +146,21 @@ fn provide(running: &Running, state: &Path, change: &Change) -> Result<(), Findi
                 contract.continue_with(&accounts);
             }
             if contract.keeps_quotas() {
-                return Ok(());
+                return Ok(None);
             }
             let now = Now { instant: Instant::now(), unix_ms: now_ms() };
-            quotas::keep(state, table, contract, now, &running.unwritten)
+            quotas::ready(state, table, contract, now, &running.unwritten)
+                .map(|ready| Some(Provided::Quotas(contract.clone(), ready)))
                 .map_err(|failure| Finding::whole(table, failure.to_string()))
         }
         Inspection::Recorded(capture) if !capture.is_open() => {
             let unwritable = |error| format!("the record of `{table}` cannot be written: {error}");
-            let opened = capture.open(state, table);
-            opened.map_err(|error| Finding::whole(table, unwritable(error)))
+            let ready = Capture::ready(state, table);
+            ready
+                .map(|ready| Some(Provided::Record(capture.clone(), ready)))
+                .map_err(|error| Finding::whole(table, unwritable(error)))
         }
-        _ => Ok(()),
+        _ => Ok(None),
     }
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::contract::journal::{Booked, Journal};
+use crate::contract::journal::{Booked, Journal, keep};
 use std::time::{Duration, Instant};
 
 const SPENDS: &str = r#"
@@ -117,7 +117,7 @@ fn counts_move_into_the_journal_and_out_of_it_with_their_quota() {
     second.continue_with(&first.accounts());
     assert!(second.persists_quotas() && !second.keeps_quotas());
     let paper = Paper::default();
-    second.keep_quotas(Box::new(paper.clone()), &[], now).unwrap();
+    keep(&second, Box::new(paper.clone()), &[], now).unwrap();
     second.come_into_force();
     assert_eq!(book(&second, "app", 41, now), Err(Full::Used(60)));
     assert_eq!(book(&first, "app", 40, now), Ok(()));
@@ -126,6 +126,39 @@ fn counts_move_into_the_journal_and_out_of_it_with_their_quota() {
     let third = replace(&second, SPENDS);
     assert!(third.keeps_quotas());
     assert_eq!(book(&third, "app", 1, now), Err(Full::Used(100)));
+}
+
+// TRAP-27: what is in the journal and what was booked in memory since are of one holder
+#[test]
+fn counts_that_move_into_the_journal_are_added_to_what_it_holds() {
+    let now = start();
+    let past = [Booked {
+        at_ms: 1_800_000_000_000,
+        message: "spend".to_owned(),
+        identity: Some("app".to_owned()),
+        amount: 50,
+    }];
+    let later = now.after(Duration::from_secs(10));
+    // Also where the window is another one.
+    for window in ["24s", "36s"] {
+        let text =
+            SPENDS.replace("window = \"24s\"", &format!("window = \"{window}\", persist = true"));
+        let first = contract(SPENDS);
+        assert_eq!(book(&first, "app", 40, later), Ok(()));
+        let second = contract(&text);
+        second.continue_with(&first.accounts());
+        keep(&second, Box::new(Paper::default()), &past, later).unwrap();
+        second.come_into_force();
+        assert_eq!(book(&second, "app", 11, later), Err(Full::Used(90)));
+        assert_eq!(book(&second, "app", 10, later), Ok(()));
+        // Each leaves in its own time.
+        let past_is_over = now.after(Duration::from_secs(if window == "24s" { 26 } else { 39 }));
+        assert_eq!(book(&second, "app", 51, past_is_over), Err(Full::Used(50)));
+        assert_eq!(book(&second, "app", 50, past_is_over), Ok(()));
+        // And out of it again.
+        let third = replace(&second, &text.replace(", persist = true", ""));
+        assert_eq!(book(&third, "app", 1, past_is_over), Err(Full::Used(100)));
+    }
 }
 
 // CON-36

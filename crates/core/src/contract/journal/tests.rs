@@ -47,7 +47,7 @@ impl Paper {
     fn restart(&self, text: &str, now: Now) -> Result<Arc<Contract>, String> {
         let contract = contract(text);
         let past = self.0.lock().unwrap().lines.clone();
-        contract.keep_quotas(Box::new(self.clone()), &past, now)?;
+        keep(&contract, Box::new(self.clone()), &past, now)?;
         Ok(contract)
     }
 
@@ -157,6 +157,57 @@ fn a_journal_that_fails_books_nothing_and_lets_nothing_pass() {
     assert!(paper.restart(SPENDS, at(4)).unwrap_err().contains("wet"));
 }
 
+// CON-25: a reload that is refused leaves the journal and the accounts as they are
+#[test]
+fn a_journal_that_was_only_made_ready_is_as_it_was() {
+    let paper = Paper::default();
+    let first = paper.restart(SPENDS, at(0)).unwrap();
+    assert_eq!(book(&first, "app", 60, at(0)), Ok(()));
+    let past = paper.0.lock().unwrap().lines.clone();
+    let running = contract(SPENDS);
+    let next = |text: &str| {
+        let next = contract(text);
+        next.continue_with(&running.accounts());
+        let ready = next.ready_quotas(Box::new(paper.clone()), &past, at(1)).unwrap();
+        (next, ready)
+    };
+    let pays = SPENDS.replace("name    = \"spend\"", "name    = \"pay\"");
+    drop(next(&pays));
+    assert_eq!(paper.0.lock().unwrap().lines, past);
+    assert!(!running.keeps_quotas());
+    // One whose disk fails then is in force, and nothing passes before it can be written.
+    let (next, ready) = next(SPENDS);
+    paper.set(|sheet| sheet.fails = true);
+    assert!(next.keep_quotas(ready, at(2)).unwrap_err().contains("wet"));
+    next.come_into_force();
+    assert!(next.keeps_quotas());
+    assert_eq!(book(&next, "app", 1, at(3)), Err(Full::Unkept("the paper is wet".to_owned())));
+    paper.set(|sheet| sheet.fails = false);
+    assert_eq!(book(&next, "app", 41, at(4)), Err(Full::Used(60)));
+    assert_eq!(book(&next, "app", 40, at(4)), Ok(()));
+    assert_eq!(paper.0.lock().unwrap().lines.iter().map(|it| it.amount).sum::<u64>(), 100);
+}
+
+// CON-25: a message that has no quota for a while
+#[test]
+fn what_the_contract_does_not_count_now_is_kept() {
+    let paper = Paper::default();
+    let first = paper.restart(SPENDS, at(0)).unwrap();
+    assert_eq!(book(&first, "app", 60, at(0)), Ok(()));
+    let pays = SPENDS.replace("name    = \"spend\"", "name    = \"pay\"");
+    let second = paper.restart(&pays, at(1_000)).unwrap();
+    assert_eq!(book(&second, "app", 100, at(1_000)), Ok(()));
+    let third = paper.restart(&pays, at(2_000)).unwrap();
+    let fourth = contract(SPENDS);
+    fourth.continue_with(&third.accounts());
+    fourth.come_into_force();
+    assert_eq!(book(&fourth, "app", 41, at(3_000)), Err(Full::Used(60)));
+    assert_eq!(book(&fourth, "app", 40, at(3_000)), Ok(()));
+    // After a day it is gone.
+    let _ = paper.restart(&pays, at(26 * 3_600_000)).unwrap();
+    assert_eq!(paper.0.lock().unwrap().lines, []);
+}
+
 // CON-25
 #[test]
 fn without_a_journal_nothing_of_it_passes() {
@@ -164,8 +215,8 @@ fn without_a_journal_nothing_of_it_passes() {
     let Err(Full::Unkept(why)) = book(&contract, "app", 1, at(0)) else { panic!("it passed") };
     assert!(why.contains("nothing here keeps"), "{why}");
     let paper = Paper::default();
-    contract.keep_quotas(Box::new(paper.clone()), &[], at(0)).unwrap();
-    let twice = contract.keep_quotas(Box::new(paper), &[], at(0)).unwrap_err();
+    keep(&contract, Box::new(paper.clone()), &[], at(0)).unwrap();
+    let twice = keep(&contract, Box::new(paper), &[], at(0)).unwrap_err();
     assert!(twice.contains("already"), "{twice}");
 }
 
@@ -180,7 +231,7 @@ fn the_contract_of_a_new_run_says_what_still_counts() {
         let text = SPENDS.replace(from, to);
         assert_ne!(text, SPENDS);
         let contract = contract(&text);
-        contract.keep_quotas(Box::new(Paper::default()), &past, at(1_000)).unwrap();
+        keep(&contract, Box::new(Paper::default()), &past, at(1_000)).unwrap();
         contract
     };
     let tighter = with("max = 100", "max = 50");
@@ -220,11 +271,11 @@ fn more_counts_than_there_is_room_for_are_no_start() {
     };
     let mut past: Vec<Booked> = (0..COUNTS).map(booked).collect();
     let full = contract(SPENDS);
-    full.keep_quotas(Box::new(Paper::default()), &past, at(0)).unwrap();
+    keep(&full, Box::new(Paper::default()), &past, at(0)).unwrap();
     assert_eq!(book(&full, "app", 1, at(0)), Err(Full::Counts));
     assert_eq!(book(&full, "7", 1, at(0)), Ok(()));
     past.push(booked(COUNTS));
-    let over = contract(SPENDS).keep_quotas(Box::new(Paper::default()), &past, at(0));
+    let over = keep(&contract(SPENDS), Box::new(Paper::default()), &past, at(0));
     assert!(over.unwrap_err().contains("over 10000 counts"));
 }
 

@@ -371,7 +371,7 @@ fn connections_of_one_identity_share_its_quota() {
 // CON-25
 #[test]
 fn a_message_whose_booking_is_not_durable_is_refused() {
-    use crate::contract::journal::{Booked, Journal};
+    use crate::contract::journal::{Booked, Journal, keep};
     #[derive(Debug)]
     struct Broken;
     impl Journal for Broken {
@@ -388,7 +388,7 @@ fn a_message_whose_booking_is_not_durable_is_refused() {
     let text =
         ASKS.replace("per = \"connection\", count", "per = \"identity\", persist = true, count");
     let (kept, unkept) = (contract(&text), contract(&text));
-    kept.keep_quotas(Box::new(Broken), &[], start()).unwrap();
+    keep(&kept, Box::new(Broken), &[], start()).unwrap();
     for (contract, why) in [(kept, "no space left on device"), (unkept, "keeps its journal")] {
         let (policy, warrant) = admitted(&contract, "spiffe://a.example/app");
         let mut session = Session::open(warrant, contract, &Limits::default(), start());
