@@ -303,6 +303,19 @@ mod tests {
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     }
 
+    // A reload that is refused
+    #[test]
+    fn a_record_that_is_only_made_ready_is_not_written() {
+        let state = tempfile::tempdir().unwrap();
+        let capture = Capture::masking(Vec::new());
+        let ready = Capture::ready(state.path(), "bank").unwrap();
+        let path = state.path().join("captures/bank.jsonl");
+        assert_eq!(std::fs::read(&path).unwrap(), b"");
+        assert!(!capture.is_open());
+        capture.start(ready).unwrap();
+        assert!(capture.is_open() && !std::fs::read(&path).unwrap().is_empty());
+    }
+
     #[test]
     fn a_full_record_does_not_grow_when_it_is_opened_again() {
         let state = tempfile::tempdir().unwrap();

@@ -112,6 +112,62 @@ fn a_file_that_has_grown_is_due_and_one_that_cannot_be_replaced_stays() {
     assert!(file.is_due());
 }
 
+const PINS: &str = r#"
+contract = "pins/1"
+pair     = { by = "none" }
+
+[client]
+frame  = { kind = "lines" }
+decode = { kind = "json" }
+tag    = "/op"
+
+[server]
+frame  = { kind = "lines" }
+decode = { kind = "json" }
+tag    = "/op"
+
+[[client.message]]
+name    = "follow"
+match   = ["follow"]
+expects = "none"
+action  = "follow"
+fields.at = { int = [0, 9] }
+quota   = { per = "identity", count = true, max = 5, window = "24h", persist = true }
+
+[[server.message]]
+name   = "tell"
+match  = ["tell"]
+pushes = true
+fields.at = { int = [0, 9] }
+"#;
+
+// CON-25: a reload that is refused
+#[test]
+fn a_journal_that_is_only_looked_at_is_not_written() {
+    let state = tempfile::tempdir().unwrap();
+    let now = Now { instant: Instant::now(), unix_ms: 1_800_000_000_000 };
+    let folder = state.path().join("quota");
+    make_private(&folder).unwrap();
+    let path = folder.join("board.journal");
+    let mut file = QuotaFile::new("board", path.clone(), Unwritten::default());
+    file.replace(&mut (0..4).map(|at| booked(1_799_999_990_000 + at, Some("app")))).unwrap();
+    let was = std::fs::read(&path).unwrap();
+    let (contract, _) =
+        Contract::read("pins.toml", PINS, &|_| Err(String::new())).map_err(drop).unwrap();
+    let unwritten = Unwritten::default();
+    let looked = || ready(state.path(), "board", &contract, now, &unwritten).unwrap();
+    drop(looked());
+    assert_eq!(std::fs::read(&path).unwrap(), was);
+    assert!(!contract.keeps_quotas());
+    // What cannot be written then is an alarm, and what it held stays.
+    let looked = looked();
+    std::fs::create_dir(path.with_extension("journal.next")).unwrap();
+    contract.keep_quotas(looked, now).unwrap_err();
+    assert!(contract.keeps_quotas());
+    assert!(matches!(&*unwritten.list(), [(board, _)] if board == "board"));
+    assert_eq!(std::fs::read(&path).unwrap(), was);
+}
+
 #[test]
 fn what_is_no_single_line_is_not_written() {
     let state = tempfile::tempdir().unwrap();
