@@ -1,6 +1,9 @@
 //! `Pattern`: the one door to regular expressions, always matched against the whole value.
 
+mod dialect;
+
 use super::value::Value;
+pub(crate) use dialect::has_one_meaning;
 use regex_syntax::ast::{self, Ast};
 use regex_syntax::hir::{Hir, Look};
 use std::borrow::Cow;

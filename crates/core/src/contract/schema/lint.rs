@@ -1,10 +1,11 @@
 //! What a schema must say before it is used: K-33 to K-39 of `contracts.md` section 22.
 
 use super::SchemaFinding;
-use crate::contract::pattern::{Pattern, is_anchored};
+use crate::contract::pattern::{Pattern, has_one_meaning, is_anchored};
 use crate::finding::nearest;
 use serde_json::{Map, Value as Json};
-use std::collections::BTreeMap;
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Keywords that a schema may use. What else 2020-12 has is refused: `default` fills nothing in,
 /// dynamic references and vocabularies change what others mean.
@@ -68,9 +69,17 @@ const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 
 /// All errors and all warnings of a schema.
 pub(super) fn lint(source: &Json) -> (Vec<SchemaFinding>, Vec<SchemaFinding>) {
-    let mut lint =
-        Lint { source, errors: Vec::new(), warnings: Vec::new(), sizes: BTreeMap::new() };
+    let mut lint = Lint {
+        source,
+        errors: Vec::new(),
+        warnings: Vec::new(),
+        sizes: BTreeMap::new(),
+        describing: BTreeSet::new(),
+        references: Vec::new(),
+        left: Cell::new(0),
+    };
     lint.schema(source, "", 0, true);
+    lint.targets();
     if source.is_object() || source.is_boolean() {
         lint.described(source, "");
     }
@@ -86,6 +95,13 @@ struct Lint<'s> {
     warnings: Vec<SchemaFinding>,
     /// Expanded size of what a reference leads to.
     sizes: BTreeMap<String, usize>,
+    /// Addresses of what was read as a schema, and as one that describes: all that a reference may
+    /// lead to.
+    describing: BTreeSet<usize>,
+    /// Where each reference stands, what it is, and what it leads to.
+    references: Vec<(String, &'s str, &'s Json)>,
+    /// Subschemas that may still be looked at for what one place says; none once it is given up.
+    left: Cell<usize>,
 }
 
 impl<'s> Lint<'s> {
@@ -101,6 +117,9 @@ impl<'s> Lint<'s> {
 
     /// Lints a schema and all below. What only says what may not be `describes` nothing.
     fn schema(&mut self, schema: &'s Json, at: &str, depth: usize, describes: bool) {
+        if describes {
+            self.describing.insert(address(schema));
+        }
         let object = match schema {
             Json::Bool(_) => return,
             Json::Object(object) => object,
@@ -137,6 +156,13 @@ impl<'s> Lint<'s> {
         {
             self.error("K-33", at, "`$schema` is not JSON Schema 2020-12".to_owned(), Some(DRAFT));
         }
+        for branch in ["then", "else"] {
+            if object.contains_key(branch) && !object.contains_key("if") {
+                let message =
+                    format!("`{branch}` at `{at}` stands without `if`, so nothing meets it");
+                self.error("K-33", at, message, Some("`\"if\": { .. }` beside it, or `allOf`"));
+            }
+        }
         if object.contains_key("$id") && !at.is_empty() {
             self.error("K-33", at, format!("`$id` at `{at}` would rebase references"), None);
         }
@@ -170,15 +196,37 @@ impl<'s> Lint<'s> {
         }
     }
 
-    fn reference(&mut self, object: &Map<String, Json>, at: &str) {
+    fn reference(&mut self, object: &'s Map<String, Json>, at: &str) {
         let Some(reference) = object.get("$ref").and_then(Json::as_str) else { return };
         let local = reference == "#" || reference.starts_with("#/");
         let target = reference.strip_prefix('#').and_then(|p| self.source.pointer(p));
         if !local {
             let message = format!("`$ref` to `{reference}` leads out of the schema");
             self.error("K-33", at, message, Some("copy it below `$defs` and write `#/$defs/NAME`"));
-        } else if target.is_none() {
+        } else if reference.contains('%') {
+            let message = format!("`$ref` to `{reference}` is percent-encoded");
+            self.error(
+                "K-33",
+                at,
+                message,
+                Some("name what it leads to without `%`, in plain letters"),
+            );
+        } else if let Some(target) = target {
+            self.references.push((at.to_owned(), reference, target));
+        } else {
             self.error("K-33", at, format!("`$ref` to `{reference}` leads nowhere"), None);
+        }
+    }
+
+    /// K-33: what no check has read as a schema that describes, nothing may refer to: a value, or
+    /// what may not be.
+    fn targets(&mut self) {
+        for (at, reference, target) in std::mem::take(&mut self.references) {
+            if !self.describing.contains(&address(target)) {
+                let message =
+                    format!("`$ref` to `{reference}` leads to what is no schema of a value");
+                self.error("K-33", &at, message, Some("write it below `$defs`: `#/$defs/NAME`"));
+            }
         }
     }
 
@@ -213,7 +261,14 @@ impl<'s> Lint<'s> {
 
     /// K-36: what a member or an element is must be said, or it may be anything.
     fn described(&mut self, schema: &Json, at: &str) {
-        if !self.says(schema, 0) {
+        self.left.set(LARGEST);
+        if self.says(schema, 0) {
+            return;
+        }
+        if self.left.get() == 0 {
+            let message = format!("references at `{at}` lead back, further than 32 or to too much");
+            self.error("K-35", at, message, None);
+        } else {
             let message = format!("the schema at `{at}` takes a value of any type");
             self.error("K-36", at, message, Some("give it a `type`, `enum` or `const`"));
         }
@@ -222,8 +277,11 @@ impl<'s> Lint<'s> {
     /// Whether a schema says what it takes: by a type, by values, or by all of its ways.
     fn says(&self, schema: &Json, depth: usize) -> bool {
         let Json::Object(object) = schema else { return schema != &Json::Bool(true) };
-        // Circles are K-35's.
-        if depth > 32 || ["type", "enum", "const"].iter().any(|key| object.contains_key(*key)) {
+        self.left.set(if depth > 32 { 0 } else { self.left.get().saturating_sub(1) });
+        if self.left.get() == 0 {
+            return false;
+        }
+        if ["type", "enum", "const"].iter().any(|key| object.contains_key(*key)) {
             return true;
         }
         let below = |schema: &Json| self.says(schema, depth + 1);
@@ -237,7 +295,7 @@ impl<'s> Lint<'s> {
             || list("allOf").is_some_and(|all| all.iter().any(below))
             || list("anyOf").is_some_and(|ways| ways.iter().all(below))
             || list("oneOf").is_some_and(|ways| ways.iter().all(below))
-            || (one("then") && one("else"))
+            || (object.contains_key("if") && one("then") && one("else"))
     }
 
     /// K-38: the bounds that the work bound is made of.
@@ -270,7 +328,7 @@ impl<'s> Lint<'s> {
         }
     }
 
-    /// K-37 and K-41: anchored, linear, and of one meaning in every script.
+    /// K-37 and K-41: anchored, linear, and of one meaning in every script and in both dialects.
     fn pattern(&mut self, object: &Map<String, Json>, at: &str) {
         let own = object.get("pattern").and_then(Json::as_str);
         let names = object.get("patternProperties").and_then(Json::as_object);
@@ -280,7 +338,9 @@ impl<'s> Lint<'s> {
             if !is_anchored(pattern) {
                 let message = format!("pattern `{pattern}` matches anywhere in the value");
                 self.error("K-37", at, message, Some(&anchored(pattern)));
-            } else if let Err(error) = Pattern::compile(pattern, false) {
+            } else if let Err(error) =
+                Pattern::compile(pattern, false).and_then(|_| has_one_meaning(pattern))
+            {
                 // What has a next step means every script; the rest the linear engine does not take.
                 let check = if error.hint.is_some() { error.check } else { "K-34" };
                 self.error(check, at, error.message, error.hint.as_deref());
@@ -326,6 +386,11 @@ impl<'s> Lint<'s> {
     }
 }
 
+/// Which value of the schema this is; it does not move while it is read.
+fn address(schema: &Json) -> usize {
+    std::ptr::from_ref(schema) as usize
+}
+
 /// Whether its type is this one, or has it among others.
 fn may_be(object: &Map<String, Json>, kind: &str) -> bool {
     match object.get("type") {
@@ -336,16 +401,18 @@ fn may_be(object: &Map<String, Json>, kind: &str) -> bool {
 }
 
 /// The schemas of the members and elements of what a schema describes. `true` for the members that
-/// no other keyword names is an open object that says so.
+/// no other keyword names is an open object that says so; in a branch that is no object by its own
+/// `type`, it would open another one that is closed.
 fn values(object: &Map<String, Json>) -> impl Iterator<Item = (String, &Json)> {
     let of_elements = !object.contains_key("items");
+    let is_object = may_be(object, "object");
     children(object).into_iter().filter(move |(place, below)| {
         let key = place.split('/').nth(1).unwrap_or_default();
         match key {
             "properties" | "patternProperties" | "prefixItems" | "items" | "unevaluatedItems" => {
                 true
             }
-            "additionalProperties" | "unevaluatedProperties" => !below.is_boolean(),
+            "additionalProperties" | "unevaluatedProperties" => !is_object || !below.is_boolean(),
             // What is found is described by nothing else then.
             "contains" => of_elements,
             _ => false,

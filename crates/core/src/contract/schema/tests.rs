@@ -1,3 +1,5 @@
+mod patterns;
+
 use super::*;
 use crate::contract::decode::{JsonRule, Numbers, WireLimits};
 use serde_json::json;
@@ -86,6 +88,7 @@ fn a_schema_that_leaves_a_door_open_is_refused() {
         (p(json!({ "type": "string", "format": "email" })), "K-39"),
         (p(json!({ "type": "array", "uniqueItems": true, "items": {} })), "K-38"),
         (p(json!({ "$ref": "#" })), "K-35"),
+        (p(json!({ "$ref": "#/$defs/a%20b", "$defs": { "a b": { "type": "null" } } })), "K-33"),
         (p(json!({ "type": 5 })), "K-33"),
         (json!([]), "K-33"),
     ];
@@ -107,6 +110,8 @@ fn a_schema_that_does_not_say_what_it_takes_is_open() {
         json!({ "properties": { "id": { "type": "integer" } }, "additionalProperties": false }),
         json!({ "anyOf": [{ "type": "null" }, { "minimum": 1 }] }),
         json!({ "if": { "type": "null" }, "then": { "type": "null" } }),
+        json!({ "if": { "type": "null" }, "else": { "type": "null" } }),
+        json!({ "if": { "type": "null" }, "then": { "type": "null" }, "else": {} }),
         json!({ "$ref": "#/$defs/any", "$defs": { "any": {} } }),
         json!({ "not": { "type": "null" } }),
         json!({ "type": "array", "maxItems": 3 }),
@@ -141,6 +146,137 @@ fn a_schema_that_does_not_say_what_it_takes_is_open() {
     ] {
         assert_eq!(checks(&with(said.clone())), [""; 0], "{said}");
     }
+}
+
+// K-33, K-36: without `if`, neither is ever looked at.
+#[test]
+fn then_and_else_need_an_if() {
+    let nothing = json!({ "type": "null" });
+    for schema in [
+        json!({ "then": nothing, "else": nothing }),
+        json!({ "type": "null", "then": nothing }),
+        json!({ "type": "null", "else": nothing }),
+        json!({ "anyOf": [nothing, { "then": nothing, "else": nothing }] }),
+        json!({ "type": "array", "maxItems": 3, "items": { "then": nothing, "else": nothing } }),
+    ] {
+        assert!(checks(&schema).contains(&"K-33"), "{schema}");
+        let said = schema.get("type").is_some() && schema.get("items").is_none();
+        assert_eq!(checks(&schema).contains(&"K-36"), !said, "{schema}");
+    }
+}
+
+// K-36: a branch that may hold alone says what it takes, and what it lets through.
+#[test]
+fn each_branch_that_may_hold_alone_is_closed() {
+    let nothing = json!({ "type": "null" });
+    let object = |extra: Json| {
+        let mut schema = json!({ "type": "object", "unevaluatedProperties": false });
+        schema.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        schema
+    };
+    let list = |extra: Json| {
+        let mut schema = json!({ "type": "array", "maxItems": 3, "unevaluatedItems": false });
+        schema.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        schema
+    };
+    for schema in [
+        object(json!({ "dependentSchemas": { "a": { "properties": { "b": {} } } } })),
+        object(json!({ "anyOf": [nothing, { "properties": { "b": { "minimum": 1 } } }] })),
+        object(json!({ "oneOf": [{ "patternProperties": { "^b$": {} } }] })),
+        object(json!({ "allOf": [{ "additionalProperties": {} }] })),
+        object(json!({ "allOf": [{ "additionalProperties": true }] })),
+        object(json!({ "if": { "unevaluatedProperties": true } })),
+        list(json!({ "contains": {}, "minContains": 0 })),
+        list(json!({ "anyOf": [{ "items": true }, { "prefixItems": [nothing] }] })),
+        list(json!({ "if": { "prefixItems": [{}] } })),
+        list(json!({ "allOf": [{ "unevaluatedItems": true }] })),
+        json!({ "propertyNames": nothing }),
+        json!({ "contains": nothing }),
+        json!({ "dependentSchemas": { "a": nothing } }),
+        json!({ "prefixItems": [nothing] }),
+    ] {
+        assert!(checks(&schema).contains(&"K-36"), "{schema}: {:?}", checks(&schema));
+    }
+    // What says only what may not be lets nothing through.
+    for (schema, text) in [
+        (
+            object(json!({ "maxProperties": 3, "not": { "not": { "properties": { "a": {} } } } })),
+            r#"{"a":1}"#,
+        ),
+        (list(json!({ "not": { "not": { "items": {} } } })), "[1]"),
+        (object(json!({ "propertyNames": { "maxLength": 3 } })), r#"{"a":1}"#),
+    ] {
+        let (compiled, _) = Schema::compile(&schema).unwrap();
+        assert!(judge(&compiled, text).is_some(), "{schema}");
+    }
+}
+
+// K-33, K-36: a reference leads to what was read as a schema, and as one that describes.
+#[test]
+fn a_reference_to_what_was_never_read_is_refused() {
+    let with = |y: Json, target: &str| {
+        json!({ "type": "object", "additionalProperties": false,
+                "properties": { "x": { "$ref": target }, "y": y } })
+    };
+    let open = json!({ "type": "object", "properties": { "z": {} } });
+    for (y, target) in [
+        (json!({ "type": "null", "examples": [open] }), "#/properties/y/examples/0"),
+        (json!({ "const": open }), "#/properties/y/const"),
+        (json!({ "const": { "type": "object", "properties": {} } }), "#/properties/y/const"),
+        (json!({ "enum": [open] }), "#/properties/y/enum/0"),
+        (
+            json!({ "type": "null", "not": { "properties": { "z": open } } }),
+            "#/properties/y/not/properties/z",
+        ),
+        (
+            json!({ "type": "null", "not": { "properties": { "z": { "type": "null" } } } }),
+            "#/properties/y/not/properties/z",
+        ),
+        (
+            json!({ "type": "null", "not": { "$defs": { "z": { "type": "null" } } } }),
+            "#/properties/y/not/$defs/z",
+        ),
+        (json!({ "type": "null", "not": { "type": "null" } }), "#/properties/y/not"),
+        (
+            json!({ "type": "object", "additionalProperties": false, "propertyNames": { "type": "string", "maxLength": 9 } }),
+            "#/properties/y/propertyNames",
+        ),
+        (json!({ "type": "null" }), "#/properties"),
+        (json!({ "type": "null" }), "#/properties/%79"),
+        (json!({ "type": "null" }), "#/%70roperties/y"),
+    ] {
+        let found = checks(&with(y, target));
+        assert!(found.contains(&"K-33"), "{target}: {found:?}");
+    }
+    for (y, target) in [
+        (json!({ "type": "null" }), "#/properties/y"),
+        (json!({ "anyOf": [{ "type": "null" }] }), "#/properties/y/anyOf/0"),
+        (
+            json!({ "type": "array", "maxItems": 3, "items": { "type": "null" } }),
+            "#/properties/y/items",
+        ),
+    ] {
+        assert_eq!(checks(&with(y, target)), [""; 0], "{target}");
+    }
+    let mut named = with(json!({ "type": "null" }), "#/$defs/a~1b~0c.json");
+    named["$defs"] = json!({ "a/b~c.json": { "type": "null" } });
+    assert_eq!(checks(&named), [""; 0]);
+    // A circle that is found by neither name.
+    let circle =
+        json!({ "$ref": "#/$defs/a%20b", "$defs": { "a b": { "$ref": "#/$defs/a%20b" } } });
+    assert_eq!(checks(&circle), ["K-33", "K-33"]);
+}
+
+// K-35, K-36: a way of references that is too long to follow says nothing.
+#[test]
+fn a_long_way_of_references_is_not_believed() {
+    let mut defs = serde_json::Map::new();
+    for n in 0..40 {
+        defs.insert(format!("d{n}"), json!({ "$ref": format!("#/$defs/d{}", n + 1) }));
+    }
+    defs.insert("d40".to_owned(), json!({}));
+    let schema = json!({ "$ref": "#/$defs/d0", "$defs": defs });
+    assert!(checks(&schema).contains(&"K-35"), "{:?}", checks(&schema));
 }
 
 // K-38: a type among others has a bound too, and a pattern only if it ends somewhere.
