@@ -1,3 +1,5 @@
+//! What is used up outlives its contract: bookings, buckets, and the move into a journal.
+
 use super::*;
 use crate::contract::journal::{Booked, Journal, keep};
 use std::time::{Duration, Instant};

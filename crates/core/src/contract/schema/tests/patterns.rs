@@ -1,3 +1,5 @@
+//! Patterns of a schema: whole, and read alike by the check and by what judges.
+
 use super::*;
 use crate::contract::pattern::Pattern;
 use proptest::collection::vec;
