@@ -6,7 +6,7 @@ import threading
 import time
 import unittest
 
-from world import ROOT, World, eventually
+from world import DEADLINE, ROOT, World, eventually
 
 CONTRACT = (ROOT / "examples/article/add-ten.toml").read_text()
 
@@ -120,6 +120,31 @@ class Reload(unittest.TestCase):
         again = self.world.gateway("gate", "calculator", "--to", "127.0.0.1:9", "--listen", "127.0.0.1:0",
                                    "--authority-listen", "127.0.0.1:0", "--allow", "app", "--contract", str(self.file))
         self.assertEqual(again.program.stop(), 0)
+
+    def ended_by_two_signals(self, pause):
+        """Both are there when the process next looks, in whatever order it hears them."""
+        process = self.gateway.program.process
+        process.send_signal(signal.SIGSTOP)
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGCONT)
+        return process.wait(pause)
+
+    # ADV-41
+    def test_a_second_signal_where_nothing_is_open_cuts_nothing(self):
+        for _ in range(5):
+            self.assertEqual(self.ended_by_two_signals(DEADLINE), 0)
+            self.gateway = self.world.gateway("gate", "calculator", "--to", "127.0.0.1:9", "--listen", "127.0.0.1:0",
+                                              "--authority-listen", "127.0.0.1:0", "--allow", "app",
+                                              "--contract", str(self.file))
+
+    # ADV-41
+    def test_a_second_signal_cuts_what_is_open_and_says_so(self):
+        with socket.create_connection(("127.0.0.1", self.client.port()), 10) as plain, plain.makefile("rb") as lines:
+            plain.sendall(b"5\n")
+            self.assertEqual(lines.readline(), b"15\n")
+            plain.sendall(b"5")
+            self.assertEqual(self.ended_by_two_signals(20), 4)
 
 
 if __name__ == "__main__":

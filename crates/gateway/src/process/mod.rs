@@ -295,7 +295,9 @@ impl Process {
         let gates = self.running.gateway.status(0);
         let open: usize = gates.iter().map(|gate| gate.counts.connections).sum();
         tracing::info!("stopping; {open} connections are open, a second signal ends them at once");
+        // Where nothing is open there is nothing that a second signal could cut.
         let drained = tokio::select! {
+            biased;
             drained = self.running.gateway.drain(self.drain_timeout) => drained,
             () = signals.next() => false,
         };
