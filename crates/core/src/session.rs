@@ -370,7 +370,7 @@ impl Session {
         if self.ended || bytes.is_empty() {
             return;
         }
-        self.active = now.instant;
+        self.active = self.active.max(now.instant);
         let inbound = self.inbound(side);
         if inbound.rest.is_empty() {
             // In place: only what is not whole is kept.

@@ -76,7 +76,11 @@ impl Session {
                     if side == Side::Client {
                         match self.room(frame.size, now) {
                             Room::Free => {}
-                            Room::Later => break,
+                            Room::Later => {
+                                // It is whole, so it is not late, whenever it passes.
+                                self.client.begun = None;
+                                break;
+                            }
                             Room::Refused => {
                                 self.inbound(side).begun = None;
                                 self.inbound(side).frames += 1;
@@ -167,7 +171,10 @@ impl Session {
             }
             Err((rate, _)) if rate.refuse => Room::Refused,
             Err((_, wait)) => {
-                self.paused_until = Some(now.instant + wait);
+                let until = now.instant + wait;
+                self.paused_until = Some(until);
+                // A wait of our own is no silence of the peer.
+                self.active = self.active.max(until);
                 Room::Later
             }
         }

@@ -256,6 +256,30 @@ fn what_comes_too_fast_waits_for_its_rate() {
     assert_eq!((&pair.service[..], pair.reasons.len()), (&b"1\n2\n3\n"[..], 0));
 }
 
+// TRAP-27, CON-24, TRAP-01: a message that waits for its rate is whole, however it came, and the wait
+// is no silence of the peer.
+#[test]
+fn what_waits_for_its_rate_is_neither_late_nor_idle() {
+    let text = ADD_TEN.replace(
+        r#"{ per = "identity", messages = "20/s", burst = 40 }"#,
+        r#"{ per = "connection", messages = "1/m", burst = 1 }"#,
+    );
+    let contract = contract(&text);
+    for pieces in [&[&b"1\n2\n"[..]][..], &[b"1\n", b"2", b"\n"]] {
+        let mut pair = Pair::with(Arc::clone(&contract), &Limits::default());
+        pair.session.meter = contract.accounts().rates.meter(&"app", None);
+        for piece in pieces {
+            pair.client(piece);
+        }
+        pair.server(b"11\n");
+        assert_eq!((&pair.service[..], pair.session.wants(Side::Client)), (&b"1\n"[..], false));
+        for _ in 0..61 {
+            pair.wait(Duration::from_secs(1));
+        }
+        assert_eq!((&pair.service[..], pair.ended()), (&b"1\n2\n"[..], None), "{pieces:?}");
+    }
+}
+
 // CON-24: what was refused is not let through later, neither by what follows nor by the end.
 #[test]
 fn what_was_refused_for_its_rate_never_reaches_the_service() {
