@@ -22,6 +22,8 @@ pub mod learn;
 pub mod limit;
 mod message;
 pub mod pattern;
+#[cfg(test)]
+mod purse;
 pub(crate) mod quota;
 pub mod reject;
 pub mod role;

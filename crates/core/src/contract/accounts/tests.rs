@@ -2,46 +2,8 @@
 
 use super::*;
 use crate::contract::journal::{Booked, Journal, keep};
-use std::time::{Duration, Instant};
-
-const SPENDS: &str = r#"
-contract = "purse/1"
-pair     = { by = "none" }
-
-[client]
-frame  = { kind = "lines" }
-decode = { kind = "json" }
-tag    = "/op"
-
-[server]
-frame  = { kind = "lines" }
-decode = { kind = "json" }
-tag    = "/op"
-
-[[client.message]]
-name    = "spend"
-match   = ["spend"]
-expects = "none"
-action  = "spend"
-fields.won = { int = [0, 1000] }
-quota   = { per = "identity", sum = "/won", max = 100, window = "24s" }
-
-[[server.message]]
-name   = "tell"
-match  = ["tell"]
-pushes = true
-fields.at = { int = [0, 9] }
-"#;
-
-fn contract(text: &str) -> Arc<Contract> {
-    let read = Contract::read("purse.toml", text, &|_| Err(String::new()));
-    read.map_err(|findings| format!("{findings:#?}")).unwrap().0
-}
-
-#[expect(clippy::disallowed_methods, reason = "a test needs one instant to count from")]
-fn start() -> Now {
-    Now { instant: Instant::now(), unix_ms: 1_800_000_000_000 }
-}
+use crate::contract::purse::{SPENDS, contract, persistent, start};
+use std::time::Duration;
 
 fn book(contract: &Contract, who: &str, amount: u64, now: Now) -> Result<(), Full> {
     let (name, quota) = contract.quotas().next().unwrap();
@@ -114,8 +76,7 @@ impl Journal for Paper {
 fn counts_move_into_the_journal_and_out_of_it_with_their_quota() {
     let (first, now) = (contract(SPENDS), start());
     assert_eq!(book(&first, "app", 60, now), Ok(()));
-    let text = SPENDS.replace("window = \"24s\"", "window = \"24s\", persist = true");
-    let second = contract(&text);
+    let second = contract(&persistent("24s"));
     second.continue_with(&first.accounts());
     assert!(second.persists_quotas() && !second.keeps_quotas());
     let paper = Paper::default();
@@ -143,8 +104,7 @@ fn counts_that_move_into_the_journal_are_added_to_what_it_holds() {
     let later = now.after(Duration::from_secs(10));
     // Also where the window is another one.
     for window in ["24s", "36s"] {
-        let text =
-            SPENDS.replace("window = \"24s\"", &format!("window = \"{window}\", persist = true"));
+        let text = persistent(window);
         let first = contract(SPENDS);
         assert_eq!(book(&first, "app", 40, later), Ok(()));
         let second = contract(&text);

@@ -1,8 +1,8 @@
 use super::*;
+use crate::contract::purse::{contract, persistent, start};
 use crate::contract::quota::Full;
 use proptest::prelude::*;
-use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::sync::{Arc, LazyLock};
 
 /// A journal in memory that outlives those who write it.
 #[derive(Debug, Clone, Default)]
@@ -56,28 +56,8 @@ impl Paper {
     }
 }
 
-const SPENDS: &str = r#"
-contract = "purse/1"
-pair     = { by = "none" }
-
-[client]
-frame  = { kind = "lines" }
-decode = { kind = "json" }
-tag    = "/op"
-
-[server]
-frame  = { kind = "lines" }
-decode = { kind = "json" }
-tag    = "/op"
-
-[[client.message]]
-name    = "spend"
-match   = ["spend"]
-expects = "none"
-action  = "spend"
-fields.won = { int = [0, 1000] }
-quota   = { per = "identity", sum = "/won", max = 100, window = "24s", persist = true }
-
+/// What is looked at is counted as well, and in no journal.
+const LOOKS: &str = r#"
 [[client.message]]
 name    = "look"
 match   = ["look"]
@@ -85,24 +65,10 @@ expects = "none"
 action  = "look"
 fields.at = { int = [0, 9] }
 quota   = { per = "service", count = true, max = 2, window = "24s" }
-
-[[server.message]]
-name   = "tell"
-match  = ["tell"]
-pushes = true
-fields.at = { int = [0, 9] }
 "#;
 
-fn contract(text: &str) -> Arc<Contract> {
-    let read = Contract::read("purse.toml", text, &|_| Err(String::new()));
-    read.map_err(|findings| format!("{findings:#?}")).unwrap().0
-}
-
-#[expect(clippy::disallowed_methods, reason = "a test needs one instant to count from")]
-fn start() -> Now {
-    static NOW: OnceLock<Instant> = OnceLock::new();
-    Now { instant: *NOW.get_or_init(Instant::now), unix_ms: 1_800_000_000_000 }
-}
+/// The purse whose spendings are kept.
+static SPENDS: LazyLock<String> = LazyLock::new(|| format!("{}{LOOKS}", persistent("24s")));
 
 fn at(ms: u64) -> Now {
     start().after(Duration::from_millis(ms))
@@ -121,17 +87,17 @@ fn book_of(contract: &Contract, who: Option<&str>, amount: u64, now: Now) -> Res
 #[test]
 fn what_was_booked_counts_after_a_restart_until_its_window_is_over() {
     let paper = Paper::default();
-    let first = paper.restart(SPENDS, at(500)).unwrap();
+    let first = paper.restart(&SPENDS, at(500)).unwrap();
     assert!(first.persists_quotas());
     assert_eq!(book(&first, "app", 60, at(500)), Ok(()));
     assert_eq!(book(&first, "web", 100, at(600)), Ok(()));
     assert_eq!(book(&first, "app", 41, at(700)), Err(Full::Used(60)));
-    let second = paper.restart(SPENDS, at(5_000)).unwrap();
+    let second = paper.restart(&SPENDS, at(5_000)).unwrap();
     assert_eq!(book(&second, "app", 41, at(5_000)), Err(Full::Used(60)));
     assert_eq!(book(&second, "app", 40, at(5_000)), Ok(()));
     assert_eq!(book(&second, "web", 1, at(24_900)), Err(Full::Used(100)));
     // The third forgets what is over, and nothing else.
-    let third = paper.restart(SPENDS, at(25_000)).unwrap();
+    let third = paper.restart(&SPENDS, at(25_000)).unwrap();
     assert_eq!(paper.0.lock().unwrap().lines.len(), 1);
     assert_eq!(book(&third, "web", 100, at(25_000)), Ok(()));
     assert_eq!(book(&third, "app", 61, at(25_000)), Err(Full::Used(40)));
@@ -142,7 +108,7 @@ fn what_was_booked_counts_after_a_restart_until_its_window_is_over() {
 #[test]
 fn a_journal_that_fails_books_nothing_and_lets_nothing_pass() {
     let paper = Paper::default();
-    let contract = paper.restart(SPENDS, at(0)).unwrap();
+    let contract = paper.restart(&SPENDS, at(0)).unwrap();
     paper.set(|sheet| sheet.fails = true);
     let wet = Err(Full::Unkept("the paper is wet".to_owned()));
     assert_eq!(book(&contract, "app", 60, at(1)), wet);
@@ -154,17 +120,17 @@ fn a_journal_that_fails_books_nothing_and_lets_nothing_pass() {
     assert_eq!(paper.0.lock().unwrap().replaced, 2);
     // A start on it is none.
     paper.set(|sheet| sheet.fails = true);
-    assert!(paper.restart(SPENDS, at(4)).unwrap_err().contains("wet"));
+    assert!(paper.restart(&SPENDS, at(4)).unwrap_err().contains("wet"));
 }
 
 // CON-25: a reload that is refused leaves the journal and the accounts as they are
 #[test]
 fn a_journal_that_was_only_made_ready_is_as_it_was() {
     let paper = Paper::default();
-    let first = paper.restart(SPENDS, at(0)).unwrap();
+    let first = paper.restart(&SPENDS, at(0)).unwrap();
     assert_eq!(book(&first, "app", 60, at(0)), Ok(()));
     let past = paper.0.lock().unwrap().lines.clone();
-    let running = contract(SPENDS);
+    let running = contract(&SPENDS);
     let next = |text: &str| {
         let next = contract(text);
         next.continue_with(&running.accounts());
@@ -176,7 +142,7 @@ fn a_journal_that_was_only_made_ready_is_as_it_was() {
     assert_eq!(paper.0.lock().unwrap().lines, past);
     assert!(!running.keeps_quotas());
     // One whose disk fails then is in force, and nothing passes before it can be written.
-    let (next, ready) = next(SPENDS);
+    let (next, ready) = next(&SPENDS);
     paper.set(|sheet| sheet.fails = true);
     assert!(next.keep_quotas(ready, at(2)).unwrap_err().contains("wet"));
     next.come_into_force();
@@ -192,13 +158,13 @@ fn a_journal_that_was_only_made_ready_is_as_it_was() {
 #[test]
 fn what_the_contract_does_not_count_now_is_kept() {
     let paper = Paper::default();
-    let first = paper.restart(SPENDS, at(0)).unwrap();
+    let first = paper.restart(&SPENDS, at(0)).unwrap();
     assert_eq!(book(&first, "app", 60, at(0)), Ok(()));
     let pays = SPENDS.replace("name    = \"spend\"", "name    = \"pay\"");
     let second = paper.restart(&pays, at(1_000)).unwrap();
     assert_eq!(book(&second, "app", 100, at(1_000)), Ok(()));
     let third = paper.restart(&pays, at(2_000)).unwrap();
-    let fourth = contract(SPENDS);
+    let fourth = contract(&SPENDS);
     fourth.continue_with(&third.accounts());
     fourth.come_into_force();
     assert_eq!(book(&fourth, "app", 41, at(3_000)), Err(Full::Used(60)));
@@ -211,7 +177,7 @@ fn what_the_contract_does_not_count_now_is_kept() {
 // CON-25
 #[test]
 fn without_a_journal_nothing_of_it_passes() {
-    let contract = contract(SPENDS);
+    let contract = contract(&SPENDS);
     let Err(Full::Unkept(why)) = book(&contract, "app", 1, at(0)) else { panic!("it passed") };
     assert!(why.contains("nothing here keeps"), "{why}");
     let paper = Paper::default();
@@ -224,12 +190,12 @@ fn without_a_journal_nothing_of_it_passes() {
 #[test]
 fn the_contract_of_a_new_run_says_what_still_counts() {
     let paper = Paper::default();
-    let first = paper.restart(SPENDS, at(0)).unwrap();
+    let first = paper.restart(&SPENDS, at(0)).unwrap();
     assert_eq!(book(&first, "app", 60, at(0)), Ok(()));
     let past = paper.0.lock().unwrap().lines.clone();
     let with = |from: &str, to: &str| {
         let text = SPENDS.replace(from, to);
-        assert_ne!(text, SPENDS);
+        assert_ne!(text, *SPENDS);
         let contract = contract(&text);
         keep(&contract, Box::new(Paper::default()), &past, at(1_000)).unwrap();
         contract
@@ -249,15 +215,15 @@ fn the_contract_of_a_new_run_says_what_still_counts() {
 #[test]
 fn a_clock_that_was_set_back_forgets_nothing() {
     let paper = Paper::default();
-    let first = paper.restart(SPENDS, at(0)).unwrap();
+    let first = paper.restart(&SPENDS, at(0)).unwrap();
     assert_eq!(book(&first, "app", 100, at(0)), Ok(()));
     let behind = Now { unix_ms: 0, ..at(1_000) };
-    let second = paper.restart(SPENDS, behind).unwrap();
+    let second = paper.restart(&SPENDS, behind).unwrap();
     assert_eq!(book(&second, "app", 1, behind), Err(Full::Used(100)));
     let later = behind.after(Duration::from_secs(30));
     assert_eq!(book(&second, "app", 100, later), Ok(()));
     // And what was booked meanwhile counts when the clock is right again.
-    let third = paper.restart(SPENDS, at(31_000)).unwrap();
+    let third = paper.restart(&SPENDS, at(31_000)).unwrap();
     assert_eq!(book(&third, "app", 1, at(31_000)), Err(Full::Used(100)));
 }
 
@@ -270,12 +236,12 @@ fn more_counts_than_there_is_room_for_are_no_start() {
         amount: 1,
     };
     let mut past: Vec<Booked> = (0..COUNTS).map(booked).collect();
-    let full = contract(SPENDS);
+    let full = contract(&SPENDS);
     keep(&full, Box::new(Paper::default()), &past, at(0)).unwrap();
     assert_eq!(book(&full, "app", 1, at(0)), Err(Full::Counts));
     assert_eq!(book(&full, "7", 1, at(0)), Ok(()));
     past.push(booked(COUNTS));
-    let over = keep(&contract(SPENDS), Box::new(Paper::default()), &past, at(0));
+    let over = keep(&contract(&SPENDS), Box::new(Paper::default()), &past, at(0));
     assert!(over.unwrap_err().contains("over 10000 counts"));
 }
 
@@ -288,12 +254,12 @@ proptest! {
         asked in prop::collection::vec((0u64..40, 0u64..5_000, 0u8..8), 1..100),
     ) {
         let paper = Paper::default();
-        let mut contract = paper.restart(SPENDS, at(0)).unwrap();
+        let mut contract = paper.restart(&SPENDS, at(0)).unwrap();
         let (mut ms, mut passed) = (0, Vec::new());
         for (amount, later, chance) in asked {
             ms += later;
             match chance {
-                0 => contract = paper.restart(SPENDS, at(ms)).unwrap(),
+                0 => contract = paper.restart(&SPENDS, at(ms)).unwrap(),
                 1 => paper.set(|sheet| sheet.due = true),
                 2 => {
                     paper.set(|sheet| sheet.fails = true);
