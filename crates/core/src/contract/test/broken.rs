@@ -4,7 +4,9 @@
 //! of a frame that was cut. With a bit turned it gets a verdict that is one, the same in all cuttings.
 //! The places are the same in every run.
 
-use super::{Expect, Runner, Seen, Source, told};
+use super::rehearsal::{Seen, told};
+use super::runner::Runner;
+use super::{Expect, Source};
 use crate::audit::{Event, EventKind};
 use crate::contract::Side;
 use crate::contract::frame::{AtEof, FrameRule};

@@ -4,7 +4,9 @@
 //! a piece of its own, and all in one piece, with the same outcome. What passes alone passes there
 //! too, unless the exchange itself stands against it: a key in use, a state that moved, a quota.
 
-use super::{Expect, Runner, Seen, Source, Step, Vector, told, verdict};
+use super::rehearsal::{Seen, told, verdict};
+use super::runner::Runner;
+use super::{Expect, Source, Step, Vector};
 use crate::audit::Event;
 use crate::contract::frame::FrameRule;
 use crate::contract::{Contract, Side};
