@@ -1,8 +1,11 @@
 //! What a schema must say before it is used: K-33 to K-39 of `contracts.md` section 22.
 
+mod bounds;
+mod open;
+
 use super::SchemaFinding;
-use crate::contract::pattern::{Pattern, has_one_meaning, is_anchored};
 use crate::finding::nearest;
+use open::values;
 use serde_json::{Map, Value as Json};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -229,161 +232,6 @@ impl<'s> Lint<'s> {
             }
         }
     }
-
-    /// K-36: silence would mean that anything may be said.
-    fn openness(&mut self, object: &Map<String, Json>, at: &str) {
-        let says = |key: &str| object.contains_key(key);
-        let is_object = may_be(object, "object");
-        if is_object && !says("additionalProperties") && !says("unevaluatedProperties") {
-            let message =
-                format!("object at `{at}` does not say whether other members are allowed");
-            self.error("K-36", at, message, Some("`\"additionalProperties\": false`"));
-        }
-        let open = object.get("additionalProperties").is_some_and(|v| v != &Json::Bool(false));
-        if is_object && open && !says("maxProperties") {
-            let message = format!("open object at `{at}` has no `maxProperties`");
-            self.warn(at, message, "`limits.nodes` is its only bound");
-        }
-    }
-
-    /// K-36: an array of anything is as open as an object of anything.
-    fn elements(&mut self, object: &Map<String, Json>, at: &str) {
-        let size = |key: &str| object.get(key).and_then(Json::as_u64);
-        let first = object.get("prefixItems").and_then(Json::as_array).map_or(0, Vec::len) as u64;
-        let whole = size("maxItems").is_some_and(|most| most <= first);
-        let says = ["items", "unevaluatedItems", "const", "enum"];
-        let says = whole || says.iter().any(|key| object.contains_key(*key));
-        if may_be(object, "array") && !says {
-            let message = format!("array at `{at}` does not say what its elements are");
-            self.error("K-36", at, message, Some("`\"items\": { .. }`"));
-        }
-    }
-
-    /// K-36: what a member or an element is must be said, or it may be anything.
-    fn described(&mut self, schema: &Json, at: &str) {
-        self.left.set(LARGEST);
-        if self.says(schema, 0) {
-            return;
-        }
-        if self.left.get() == 0 {
-            let message = format!("references at `{at}` lead back, further than 32 or to too much");
-            self.error("K-35", at, message, None);
-        } else {
-            let message = format!("the schema at `{at}` takes a value of any type");
-            self.error("K-36", at, message, Some("give it a `type`, `enum` or `const`"));
-        }
-    }
-
-    /// Whether a schema says what it takes: by a type, by values, or by all of its ways.
-    fn says(&self, schema: &Json, depth: usize) -> bool {
-        let Json::Object(object) = schema else { return schema != &Json::Bool(true) };
-        self.left.set(if depth > 32 { 0 } else { self.left.get().saturating_sub(1) });
-        if self.left.get() == 0 {
-            return false;
-        }
-        if ["type", "enum", "const"].iter().any(|key| object.contains_key(*key)) {
-            return true;
-        }
-        let below = |schema: &Json| self.says(schema, depth + 1);
-        let list = |key: &str| object.get(key).and_then(Json::as_array);
-        let one = |key: &str| object.get(key).is_some_and(below);
-        let target = object.get("$ref").and_then(Json::as_str).map(|reference| {
-            reference.strip_prefix('#').and_then(|place| self.source.pointer(place))
-        });
-        // A reference that leads nowhere is K-33's.
-        target.is_some_and(|target| target.is_none_or(below))
-            || list("allOf").is_some_and(|all| all.iter().any(below))
-            || list("anyOf").is_some_and(|ways| ways.iter().all(below))
-            || list("oneOf").is_some_and(|ways| ways.iter().all(below))
-            || (object.contains_key("if") && one("then") && one("else"))
-    }
-
-    /// K-38: the bounds that the work bound is made of.
-    fn bounds(&mut self, object: &Map<String, Json>, at: &str) {
-        let says = |key: &str| object.contains_key(key);
-        let is = |kind: &str| may_be(object, kind);
-        let ends = |pattern: &str| {
-            Pattern::compile(pattern, false).map_or(true, |pattern| pattern.longest().is_some())
-        };
-        let bounded = ["enum", "const", "maxLength", "format"].iter().any(|key| says(key))
-            || object.get("pattern").and_then(Json::as_str).is_some_and(ends);
-        if is("string") && !bounded {
-            self.warn(
-                at,
-                format!("string at `{at}` has no `maxLength`"),
-                "`limits.string` is its only bound",
-            );
-        }
-        if is("array") && !says("maxItems") && !says("enum") && !says("const") {
-            self.warn(
-                at,
-                format!("array at `{at}` has no `maxItems`"),
-                "`limits.nodes` is its only bound",
-            );
-        }
-        let few = object.get("maxItems").and_then(Json::as_u64).is_some_and(|most| most <= 1000);
-        if object.get("uniqueItems") == Some(&Json::Bool(true)) && !few {
-            let message = format!("`uniqueItems` at `{at}` needs `maxItems` of at most 1000");
-            self.error("K-38", at, message, Some("`\"maxItems\": 1000`"));
-        }
-    }
-
-    /// K-37 and K-41: anchored, linear, and of one meaning in every script and in both dialects.
-    fn pattern(&mut self, object: &Map<String, Json>, at: &str) {
-        let own = object.get("pattern").and_then(Json::as_str);
-        let names = object.get("patternProperties").and_then(Json::as_object);
-        let all =
-            own.into_iter().chain(names.into_iter().flat_map(|n| n.keys().map(String::as_str)));
-        for pattern in all {
-            if !is_anchored(pattern) {
-                let message = format!("pattern `{pattern}` matches anywhere in the value");
-                self.error("K-37", at, message, Some(&anchored(pattern)));
-            } else if let Err(error) =
-                Pattern::compile(pattern, false).and_then(|_| has_one_meaning(pattern))
-            {
-                // What has a next step means every script; the rest the linear engine does not take.
-                let check = if error.hint.is_some() { error.check } else { "K-34" };
-                self.error(check, at, error.message, error.hint.as_deref());
-            }
-        }
-    }
-
-    /// K-35: subschemas after every reference was followed; circles are refused.
-    fn size(&mut self, schema: &'s Json, way: &mut Vec<String>) -> usize {
-        let Json::Object(object) = schema else { return 1 };
-        let mut size = 1;
-        if let Some(reference) = object.get("$ref").and_then(Json::as_str) {
-            if way.iter().any(|seen| seen == reference) {
-                self.error(
-                    "K-35",
-                    "",
-                    format!("`$ref` to `{reference}` leads back to itself"),
-                    None,
-                );
-                return size;
-            }
-            let known = self.sizes.get(reference).copied();
-            size += known.unwrap_or_else(|| {
-                let target = reference.strip_prefix('#').and_then(|p| self.source.pointer(p));
-                way.push(reference.to_owned());
-                let below = target.map_or(0, |target| self.size(target, way));
-                way.pop();
-                self.sizes.insert(reference.to_owned(), below);
-                below
-            });
-        }
-        for (place, below) in children(object) {
-            // Definitions count where they are used.
-            if !place.starts_with("/$defs/") {
-                size += self.size(below, way);
-            }
-        }
-        if size > LARGEST && way.is_empty() && self.errors.is_empty() {
-            let message = format!("the schema expands to {size} subschemas; at most {LARGEST}");
-            self.error("K-35", "", message, None);
-        }
-        size.min(LARGEST * 2)
-    }
 }
 
 /// Which value of the schema this is; it does not move while it is read.
@@ -398,36 +246,6 @@ fn may_be(object: &Map<String, Json>, kind: &str) -> bool {
         Some(Json::Array(all)) => all.iter().any(|one| one == kind),
         _ => false,
     }
-}
-
-/// The schemas of the members and elements of what a schema describes. `true` for the members that
-/// no other keyword names is an open object that says so; in a branch that is no object by its own
-/// `type`, it would open another one that is closed.
-fn values(object: &Map<String, Json>) -> impl Iterator<Item = (String, &Json)> {
-    let of_elements = !object.contains_key("items");
-    let is_object = may_be(object, "object");
-    children(object).into_iter().filter(move |(place, below)| {
-        let key = place.split('/').nth(1).unwrap_or_default();
-        match key {
-            "properties" | "patternProperties" | "prefixItems" | "items" | "unevaluatedItems" => {
-                true
-            }
-            "additionalProperties" | "unevaluatedProperties" => !is_object || !below.is_boolean(),
-            // What is found is described by nothing else then.
-            "contains" => of_elements,
-            _ => false,
-        }
-    })
-}
-
-/// The pattern between anchors; alternatives need a group, or each anchor holds for one alone.
-fn anchored(pattern: &str) -> String {
-    let inside = pattern.strip_prefix('^').unwrap_or(pattern);
-    let inside = match inside.strip_suffix('$') {
-        Some(before) if !before.ends_with('\\') => before,
-        _ => inside,
-    };
-    if inside.contains('|') { format!("`^(?:{inside})$`") } else { format!("`^{inside}$`") }
 }
 
 /// The schemas directly inside a schema, with their places.
