@@ -359,6 +359,30 @@ impl Peer {
 }
 
 #[cfg(test)]
+impl CertificateFacts {
+    /// Of a certificate that no test asks about.
+    pub(crate) fn of_no_interest() -> Self {
+        Self {
+            serial: "01".to_owned(),
+            issuer: "aa".to_owned(),
+            issuer_key: "aa".to_owned(),
+            keys: vec![],
+            not_before: 0,
+            not_after: 4_000_000_000,
+        }
+    }
+}
+
+#[cfg(test)]
+impl Peer {
+    /// Whoever calls itself so in a test.
+    pub(crate) fn called(identity: &str) -> std::sync::Arc<Self> {
+        let certificate = CertificateFacts::of_no_interest();
+        std::sync::Arc::new(Self::authenticated(identity.parse().unwrap(), certificate))
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

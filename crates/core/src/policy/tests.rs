@@ -1,6 +1,5 @@
 use super::schema::{Attribute, AttributeKind};
 use super::*;
-use crate::identity::CertificateFacts;
 use std::time::Instant;
 
 #[expect(clippy::disallowed_methods, reason = "a test needs one instant to count from")]
@@ -63,18 +62,6 @@ fn compile(text: &str) -> Result<Policy, Vec<String>> {
         .map_err(|findings| findings.iter().map(ToString::to_string).collect())
 }
 
-fn peer(identity: &str) -> Arc<Peer> {
-    let certificate = CertificateFacts {
-        serial: "01".to_owned(),
-        issuer: "aa".to_owned(),
-        issuer_key: "aa".to_owned(),
-        keys: vec![],
-        not_before: 0,
-        not_after: 4_000_000_000,
-    };
-    Arc::new(Peer::authenticated(identity.parse().unwrap(), certificate))
-}
-
 fn facts() -> ConnectionFacts {
     ConnectionFacts { address: [127, 0, 0, 1].into(), started_unix_ms: 0, tls: "1.3" }
 }
@@ -123,7 +110,7 @@ when { principal has profile && principal.profile == "client" };
         // A set of policies keeps what it knows of a certificate.
         let policy = compile(text).unwrap();
         let claims = Claims { units: vec![], profile };
-        let peer = Peer::clone(&peer("spiffe://factory.example/hmi")).with_claims(claims);
+        let peer = Peer::clone(&Peer::called("spiffe://factory.example/hmi")).with_claims(claims);
         let admitted = policy.admit(Arc::new(peer), facts(), at(TEN_IN_KOREA));
         assert_eq!(admitted.is_ok(), connects, "{profile:?}");
     }
@@ -134,7 +121,7 @@ when { principal has profile && principal.profile == "client" };
 #[test]
 fn decisions_are_those_of_the_written_table() {
     let policy = compile(POLICIES).unwrap();
-    let admit = |who: &str| policy.admit(peer(who), facts(), at(TEN_IN_KOREA));
+    let admit = |who: &str| policy.admit(Peer::called(who), facts(), at(TEN_IN_KOREA));
     let hmi = admit("spiffe://factory.example/hmi").unwrap();
     assert_eq!(&*hmi.policies()[0], "factory-may-connect");
     let guest = admit("spiffe://other.example/guest").unwrap_err();
@@ -179,7 +166,7 @@ fn a_forbid_that_errs_denies_even_beside_a_permit() {
 @id("night") forbid (principal, action == Action::"modbus.read", resource) when { context.message.addr + context.message.count > 200 };
 "#;
     let policy = compile(text).unwrap();
-    let permit = policy.admit(peer("spiffe://a.example/x"), facts(), at(0)).unwrap();
+    let permit = policy.admit(Peer::called("spiffe://a.example/x"), facts(), at(0)).unwrap();
     assert_eq!(ask(&policy, &permit, "modbus.read", 1, 1, 1, 0), "all");
     assert_eq!(ask(&policy, &permit, "modbus.read", 1, 1, i64::MAX, 0), "policy_error: night");
 }
@@ -248,7 +235,7 @@ fn allow_is_a_policy_like_any_other() {
     let (policy, warnings) = Policy::compile("orders", &actions(), &[app], &[]).unwrap();
     assert_eq!(warnings, []);
     assert_eq!(policy.ids(), ["allow-app"]);
-    let permit = policy.admit(peer("spiffe://shop.example/app"), facts(), at(0)).unwrap();
+    let permit = policy.admit(Peer::called("spiffe://shop.example/app"), facts(), at(0)).unwrap();
     let (first, second) = (["unit/1".to_owned()], ["unit/2".to_owned()]);
     let ask = Ask { action: "modbus.read", resources: &first, context: &[], session: &[] };
     let mut cache = DecisionCache::default();
@@ -257,7 +244,7 @@ fn allow_is_a_policy_like_any_other() {
     // It is the same to a policy that names the service alone.
     let other = Ask { resources: &second, ..ask };
     assert!(policy.authorize(&permit, &mut cache, &other, at(0)).unwrap().cached);
-    assert!(policy.admit(peer("spiffe://shop.example/mail"), facts(), at(0)).is_err());
+    assert!(policy.admit(Peer::called("spiffe://shop.example/mail"), facts(), at(0)).is_err());
     let unknown = Ask { action: "modbus.diag", ..ask };
     assert_eq!(
         policy.authorize(&permit, &mut cache, &unknown, at(0)).unwrap_err().reason,
@@ -271,7 +258,7 @@ fn a_replaced_policy_decides_at_once() {
     let connect = "@id(\"c\") permit (principal, action == Action::\"connect\", resource);\n";
     let open = compile("@id(\"all\") permit (principal, action, resource);").unwrap();
     let shut = compile(connect).unwrap();
-    let permit = open.admit(peer("spiffe://a.example/x"), facts(), at(0)).unwrap();
+    let permit = open.admit(Peer::called("spiffe://a.example/x"), facts(), at(0)).unwrap();
     let mut cache = DecisionCache::default();
     let resources = ["unit/1".to_owned()];
     let ask = Ask { action: "modbus.read", resources: &resources, context: &[], session: &[] };
@@ -284,7 +271,8 @@ fn a_replaced_policy_decides_at_once() {
 #[test]
 fn only_what_reads_the_context_is_evaluated_for_every_message() {
     let policy = compile(POLICIES).unwrap();
-    let permit = policy.admit(peer("spiffe://factory.example/hmi"), facts(), at(0)).unwrap();
+    let permit =
+        policy.admit(Peer::called("spiffe://factory.example/hmi"), facts(), at(0)).unwrap();
     assert!(!policy.needs_context(&permit, "modbus.read"));
     assert_eq!(policy.reads(&permit, "modbus.write"), ["message.addr", "message.count", "now"]);
 }
@@ -326,7 +314,7 @@ fn a_remembered_claim_is_held_against_the_certificate() {
          when { context.session has user && context.session.user == principal.last };",
     )
     .unwrap();
-    let permit = policy.admit(peer("spiffe://bank.example/kim"), facts(), at(0)).unwrap();
+    let permit = policy.admit(Peer::called("spiffe://bank.example/kim"), facts(), at(0)).unwrap();
     assert_eq!(policy.reads(&permit, "get"), ["session.user"]);
     let mut cache = DecisionCache::default();
     let mut get = |user: Option<&str>| {
@@ -384,7 +372,7 @@ fn decimals_and_dates_are_what_cedar_knows_of_them() {
          context.message.on >= datetime(\"2026-01-01\") && context.message.on < datetime(\"2027-01-01\") };",
     )
     .unwrap();
-    let permit = policy.admit(peer("spiffe://bank.example/kim"), facts(), at(0)).unwrap();
+    let permit = policy.admit(Peer::called("spiffe://bank.example/kim"), facts(), at(0)).unwrap();
     let pay = |won: Value<'_>, on: &str| {
         let on = Value::Text(on.to_owned().into());
         let context = [("won", &won), ("on", &on)];

@@ -1,21 +1,12 @@
 use super::*;
-use crate::identity::{CertificateFacts, Claims, Extension};
+use crate::identity::{Claims, Extension};
 
 const OID: &str = "1.3.6.1.4.1.50316.802.1";
 
 fn peer(identity: &str, values: &[&[u8]]) -> Peer {
-    let certificate = CertificateFacts {
-        serial: "01".to_owned(),
-        issuer: "aa".to_owned(),
-        issuer_key: "aa".to_owned(),
-        keys: vec![],
-        not_before: 0,
-        not_after: 1,
-    };
     let own = values.iter().map(|v| Extension { oid: OID.to_owned(), value: v.to_vec() });
     let other = Extension { oid: "1.2.3".to_owned(), value: b"\x0c\x05Other".to_vec() };
-    Peer::authenticated(identity.parse().unwrap(), certificate)
-        .with_extensions(own.chain([other]).collect())
+    Peer::clone(&Peer::called(identity)).with_extensions(own.chain([other]).collect())
 }
 
 // Section 15.4: a foreign authority vouches for names below its own, and for no rights.

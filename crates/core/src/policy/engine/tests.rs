@@ -1,7 +1,6 @@
 use super::context::{datetime, expression};
 use super::*;
 use crate::contract::value::Value;
-use crate::identity::CertificateFacts;
 use crate::policy::schema::{Attribute, AttributeKind};
 use crate::policy::{DecisionCache, Policy};
 use cedar_policy::Context;
@@ -412,18 +411,6 @@ impl Plain {
     }
 }
 
-fn peer(identity: &str) -> Arc<Peer> {
-    let certificate = CertificateFacts {
-        serial: "01".to_owned(),
-        issuer: "aa".to_owned(),
-        issuer_key: "aa".to_owned(),
-        keys: vec![],
-        not_before: 0,
-        not_after: 4_000_000_000,
-    };
-    Arc::new(Peer::authenticated(identity.parse().unwrap(), certificate))
-}
-
 #[expect(clippy::disallowed_methods, reason = "a test needs one instant to count from")]
 fn at(unix_ms: i64) -> Now {
     Now { instant: Instant::now(), unix_ms }
@@ -439,7 +426,7 @@ fn compare(files: &[String; 2], who: usize, asked: &[(Asked, bool, i64)]) -> Opt
     // A condition that cannot hold for an action is refused at load.
     let [Some((first, _)), Some((second, _))] = compiled else { return None };
     let plain = files.each_ref().map(|text| Plain::of(text));
-    let peer = peer(PEERS[who]);
+    let peer = Peer::called(PEERS[who]);
     let address: IpAddr = [127, 0, 0, 1].into();
     let connection = ConnectionFacts { address, started_unix_ms: 0, tls: "1.3" };
     let permit = first.admit(Arc::clone(&peer), connection.clone(), at(0)).ok()?;

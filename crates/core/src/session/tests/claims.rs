@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::audit::Event;
-use crate::identity::{CertificateFacts, Peer};
+use crate::identity::Peer;
 use crate::policy::{ConnectionFacts, Policy, PolicySource};
 use crate::rejection::Class;
 use crate::session::{Manner, Shadow};
@@ -63,16 +63,7 @@ fn policy(contract: &Contract) -> Policy {
 }
 
 fn admitted(policy: &Policy) -> Warrant {
-    let certificate = CertificateFacts {
-        serial: "01".to_owned(),
-        issuer: "ca".to_owned(),
-        issuer_key: "aa".to_owned(),
-        keys: vec![],
-        not_before: 0,
-        not_after: 4_000_000_000,
-    };
-    let peer =
-        Arc::new(Peer::authenticated("spiffe://a.example/kim".parse().unwrap(), certificate));
+    let peer = Peer::called("spiffe://a.example/kim");
     let facts = ConnectionFacts { address: [127, 0, 0, 1].into(), started_unix_ms: 0, tls: "1.3" };
     Warrant::Permit(policy.admit(peer, facts, start()).unwrap())
 }

@@ -330,21 +330,13 @@ fn a_quota_slides_and_what_is_refused_uses_none_of_it() {
 
 /// A peer that was let in, and a policy that allows it all.
 fn admitted(contract: &Contract, identity: &str) -> (Policy, Warrant) {
-    use crate::identity::{CertificateFacts, Peer};
+    use crate::identity::Peer;
     use crate::policy::ConnectionFacts;
     let actions = contract.actions();
     let (policy, _) =
         Policy::compile("ledger", &actions, &["spiffe://a.example/app".parse().unwrap()], &[])
             .unwrap();
-    let certificate = CertificateFacts {
-        serial: "01".to_owned(),
-        issuer: "ca".to_owned(),
-        issuer_key: "aa".to_owned(),
-        keys: vec![],
-        not_before: 0,
-        not_after: 4_000_000_000,
-    };
-    let peer = Arc::new(Peer::authenticated(identity.parse().unwrap(), certificate));
+    let peer = Peer::called(identity);
     let facts = ConnectionFacts { address: [127, 0, 0, 1].into(), started_unix_ms: 0, tls: "1.3" };
     let permit = policy.admit(peer, facts, start()).unwrap();
     (policy, Warrant::Permit(permit))

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::audit::EventKind;
-use crate::identity::{CertificateFacts, Peer};
+use crate::identity::Peer;
 use crate::policy::{ConnectionFacts, Policy, PolicySource};
 
 const WHO: &str = "spiffe://a.example/app";
@@ -19,15 +19,7 @@ fn policy(contract: &Contract, more: &str) -> Policy {
 }
 
 fn open(contract: &Arc<Contract>, policy: &Policy, now: Now) -> Session {
-    let certificate = CertificateFacts {
-        serial: "01".to_owned(),
-        issuer: "ca".to_owned(),
-        issuer_key: "aa".to_owned(),
-        keys: vec![],
-        not_before: 0,
-        not_after: 4_000_000_000,
-    };
-    let peer = Arc::new(Peer::authenticated(WHO.parse().unwrap(), certificate));
+    let peer = Peer::called(WHO);
     let facts = ConnectionFacts { address: [127, 0, 0, 1].into(), started_unix_ms: 0, tls: "1.3" };
     let permit = policy.admit(peer, facts, now).unwrap();
     let warrant = Warrant::Permit(permit);

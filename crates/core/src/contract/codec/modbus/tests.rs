@@ -2,7 +2,7 @@ use super::*;
 use crate::audit::EventKind;
 use crate::contract::Contract;
 use crate::contract::units::bytes;
-use crate::identity::{CertificateFacts, Extension, Peer};
+use crate::identity::{Extension, Peer};
 use crate::limits::Limits;
 use crate::now::Now;
 use crate::policy::{ConnectionFacts, Policy, PolicySource};
@@ -559,21 +559,11 @@ fn a_contract_says_what_it_opens() {
 const ROLE: &str = "1.3.6.1.4.1.50316.802.1";
 
 fn peer(role: Option<&str>) -> Arc<Peer> {
-    let certificate = CertificateFacts {
-        serial: role.unwrap_or("none").to_owned(),
-        issuer: "aa".to_owned(),
-        issuer_key: "aa".to_owned(),
-        keys: vec![],
-        not_before: 0,
-        not_after: 4_000_000_000,
-    };
     let der =
         |role: &str| [&[0x0c, u8::try_from(role.len()).unwrap()][..], role.as_bytes()].concat();
     let extension = role.map(|role| Extension { oid: ROLE.to_owned(), value: der(role) });
-    let identity = "spiffe://factory.example/hmi".parse().unwrap();
-    Arc::new(
-        Peer::authenticated(identity, certificate).with_extensions(extension.into_iter().collect()),
-    )
+    let peer = Peer::clone(&Peer::called("spiffe://factory.example/hmi"));
+    Arc::new(peer.with_extensions(extension.into_iter().collect()))
 }
 
 fn policy(contract: &Contract) -> Arc<Policy> {
