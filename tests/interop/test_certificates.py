@@ -20,7 +20,7 @@ END = "-----END CERTIFICATE-----\n"
 def tried(*command, env=None, input=None, cwd=None):
     """Runs a program to its end; gives (exit code, everything that it printed)."""
     done = subprocess.run([str(part) for part in command], input=input, capture_output=True, text=True,
-                          timeout=4 * DEADLINE, env=env, cwd=cwd)
+                          timeout=10 * DEADLINE, env=env, cwd=cwd)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -130,7 +130,7 @@ class Judged(unittest.TestCase):
         made = self.world.run("token", "new", "gone", "--state", self.gateway.state)
         chain = self.world.join(re.search(r"segwan-enroll-1\.\S+", made)[0], "gone").credentials("gone")[0]
         gone = single(self.world.path, "gone", chain.read_text().split(END)[0] + END)
-        self.world.run("revoke", "gone", "--reason", "superseded", "--state", self.gateway.state)
+        self.world.run("revoke", "gone", "--reason", "superseded", "--wait", "30s", "--state", self.gateway.state)
         path = self.world.path / "list.pem"
         self.world.run("ca", "crl", "--out", path, "--state", self.gateway.state)
         return gone, path

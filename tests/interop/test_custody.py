@@ -8,7 +8,7 @@ import subprocess
 import unittest
 from pathlib import Path
 
-from world import SEGWAN, World, eventually, lines
+from world import DEADLINE, SEGWAN, World, eventually, lines
 
 ARTICLE = Path(__file__).parents[2] / "examples/article"
 PHRASE = "correct horse battery\n"
@@ -26,12 +26,12 @@ class Custody(unittest.TestCase):
     def ca(self, *arguments, code=0, state=True):
         where = ["--state", self.state] if state else []
         command = [str(part) for part in [SEGWAN, "ca", *arguments, *where]]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=2 * DEADLINE)
         self.assertEqual(done.returncode, code, done.stdout + done.stderr)
         return done
 
     def openssl(self, *arguments, code=0):
-        done = subprocess.run(["openssl", *map(str, arguments)], capture_output=True, text=True, timeout=60)
+        done = subprocess.run(["openssl", *map(str, arguments)], capture_output=True, text=True, timeout=2 * DEADLINE)
         self.assertEqual(done.returncode, code, done.stdout + done.stderr)
         return done.stdout
 
@@ -166,10 +166,10 @@ class Custody(unittest.TestCase):
             """A step that waits for acknowledgements exits 4 until they are there."""
             def look():
                 command = [SEGWAN, "ca", "rotate", "root", flag, *more, "--state", str(self.state)]
-                done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+                done = subprocess.run(command, capture_output=True, text=True, timeout=2 * DEADLINE)
                 self.assertIn(done.returncode, (0, 4), done.stdout + done.stderr)
                 return done.returncode == 0
-            eventually(f"rotate root {flag}", look, 90)
+            eventually(f"rotate root {flag}", look, 5 * DEADLINE)
             self.assertEqual(lines(joined.port(), "5"), b"15\n")
 
         step("--activate")
@@ -197,9 +197,9 @@ class Custody(unittest.TestCase):
         def back():
             rows = [line for line in self.ca("issuing", "list").stdout.splitlines() if " active " in line]
             return int(rows[0].split()[-1]) >= 4
-        eventually("all have renewed", back, 150)
+        eventually("all have renewed", back, 5 * DEADLINE)
         # The last one was signed: whoever asked for it still has to take it.
-        eventually("the pair speaks", lambda: lines(joined.port(), "5") == b"15\n", 30)
+        eventually("the pair speaks", lambda: lines(joined.port(), "5") == b"15\n")
 
 
 def der(pem):

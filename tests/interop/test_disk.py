@@ -6,7 +6,7 @@ import signal
 import subprocess
 import unittest
 
-from world import SEGWAN, World, eventually
+from world import DEADLINE, SEGWAN, World, eventually
 
 MIB = 1 << 20
 # The Authority keeps 16 MiB for revocations where it finds more than 64 MiB free.
@@ -52,7 +52,7 @@ class Disk(unittest.TestCase):
 
     def token(self, name):
         done = subprocess.run([SEGWAN, "token", "new", name, *map(str, self.state)], capture_output=True, text=True,
-                              timeout=60)
+                              timeout=2 * DEADLINE)
         return done.returncode, done.stdout.strip(), done.stdout + done.stderr
 
     def certificates(self):
@@ -88,7 +88,7 @@ class Disk(unittest.TestCase):
         fill(self.filler)
         eventually("the disk is full for the Authority", lambda: self.token("other")[0] != 0)
         self.filler.unlink()
-        eventually("issuing goes on", lambda: self.token("other")[0] == 0, deadline=90)
+        eventually("issuing goes on", lambda: self.token("other")[0] == 0, deadline=3 * DEADLINE)
         self.assertIn("good", self.world.run("ca", "ledger", "verify", *self.state))
 
 

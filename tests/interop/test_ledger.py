@@ -6,7 +6,7 @@ import signal
 import socket
 import unittest
 
-from world import DEADLINE, ROOT, World, eventually
+from world import DEADLINE, ROOT, World, eventually, free_ports
 
 LEDGER = ROOT / "examples/ledger"
 PIN = "870612"
@@ -44,14 +44,15 @@ class Ledger(unittest.TestCase):
     def setUp(self):
         self.world = self.enterContext(World())
         self.service = self.world.python_service(LEDGER / "ledger_service.py")
+        self.listen = free_ports(1)[0]
         self.gateway = self.serve()
         token = self.world.path / "teller.token"
         self.world.run("token", "new", "teller", "--out", token, "--state", self.gateway.state)
         self.node = self.world.join(token.read_text().strip(), "teller")
 
-    def serve(self, listen=0, contract=LEDGER / "ledger.toml"):
+    def serve(self, contract=LEDGER / "ledger.toml"):
         return self.world.gateway(
-            "gateway", "ledger", "--to", f"127.0.0.1:{self.service}", "--listen", f"127.0.0.1:{listen}",
+            "gateway", "ledger", "--to", f"127.0.0.1:{self.service}", "--listen", f"127.0.0.1:{self.listen}",
             "--authority-listen", "127.0.0.1:0", "--contract", contract,
             "--policy", LEDGER / "ledger.cedar")
 
@@ -115,11 +116,10 @@ class Ledger(unittest.TestCase):
         kept = shutil.copytree(LEDGER, self.world.path / "kept") / "ledger.toml"
         kept.write_text(text.replace('window = "24h" }', 'window = "24h", persist = true }'))
         self.assertNotEqual(kept.read_text(), text)
-        where = {"listen": self.gateway.port()}
         self.assertEqual(self.gateway.program.stop(), 0)
         asked = answered = 0
         for _ in range(4):
-            self.gateway = self.serve(**where, contract=kept)
+            self.gateway = self.serve(contract=kept)
             talk = self.talk()
             for id in range(2, 5):
                 self.assertIn("result", talk.transfer(id, won=15_000_000))
@@ -128,7 +128,7 @@ class Ledger(unittest.TestCase):
             talk.say(9, "account.transfer", **{"from": "1234567890", "to": "1234567899", "won": 1})
             asked += 1
             self.assertEqual(self.gateway.program.stop(signal.SIGKILL), -signal.SIGKILL)
-        self.gateway = self.serve(**where, contract=kept)
+        self.gateway = self.serve(contract=kept)
         talk = self.talk()
         self.assertIn("result", talk.transfer(2, won=200_000_000 - asked))
         self.assertEqual(talk.transfer(3, won=asked - answered + 1)["error"]["message"], "limit reached")
@@ -142,7 +142,7 @@ class Ledger(unittest.TestCase):
         self.assertIn("line 2 was changed", said)
         self.assertIn("restore the file", said)
         journal.write_bytes(b"".join(lines) + lines[-1][:-9])
-        self.gateway = self.serve(**where, contract=kept)
+        self.gateway = self.serve(contract=kept)
         self.assertEqual(self.talk().transfer(2, won=5)["error"]["message"], "limit reached")
 
 

@@ -185,7 +185,7 @@ class Reference(unittest.TestCase):
         calls = [("search", {"q": "sea"}), ("shell", {"command": "id"}), ("lend", {"book": 7}), ("search", {"x": 1})]
         said = "".join(json.dumps({"name": name, "arguments": arguments}) + "\n" for name, arguments in calls)
         done = subprocess.run([PYTHON, PEER, "ask", str(nodes["assistant"].port())], input=said, capture_output=True,
-                              text=True, timeout=DEADLINE)
+                              text=True, timeout=2 * DEADLINE)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual([json.loads(line) for line in done.stdout.splitlines()], [
             {"version": "2025-11-25", "server": "library"}, {"tools": ["search"]}, {"text": ["nothing about sea"]},

@@ -9,7 +9,7 @@ import unittest
 from pathlib import Path
 
 from certificates import authority, doubled, leaf
-from world import DEADLINE, ROOT, SEGWAN, Running, World, need, read_all
+from world import DEADLINE, ROOT, SEGWAN, Running, World, free_ports, need, read_all
 
 CLIENTS = Path(__file__).resolve().parent / "clients"
 ROLE = "1.3.6.1.4.1.50316.802.1"
@@ -68,8 +68,7 @@ class Modbus(unittest.TestCase):
         cls.device = cls.world.start("device", [PYTHON, CLIENTS / "modbus_device.py", "0"])
         port = cls.device.wait_for(r"listening on 127\.0\.0\.1:(\d+)")[1]
         contract(cls.world.path)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            cls.tls = free.getsockname()[1]
+        [cls.tls] = free_ports(1)
 
         def credentials(name):
             return (f'credentials = {{ chain = "{made[name][0]}", key = "{made[name][1]}" }}\n'
@@ -151,7 +150,8 @@ class Modbus(unittest.TestCase):
     @need("mbpoll")
     def test_mbpoll_reads_and_is_refused(self):
         def poll(name, *arguments):
-            command = ["mbpoll", "-m", "tcp", "-p", str(self.gateway.port(name)), "-a", "1", "-0", "-1", *arguments]
+            command = ["mbpoll", "-m", "tcp", "-p", str(self.gateway.port(name)), "-a", "1", "-0", "-1", "-o", "10",
+                       *arguments]
             return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE)
         done = poll("viewer", "-r", "300", "-t", "4", "-c", "2", "127.0.0.1")
         self.assertRegex(done.stdout, r"(?s)\[300\]:\s+300.*\[301\]:\s+301", done.stderr)

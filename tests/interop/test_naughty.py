@@ -7,7 +7,7 @@ import socket
 import unittest
 from pathlib import Path
 
-from world import DEADLINE, ROOT, World, lines, read_all
+from world import DEADLINE, ROOT, World, half_close, lines, read_all
 
 ALLOWED = re.compile(r"0|-?[1-9][0-9]{0,8}")
 
@@ -48,7 +48,7 @@ class Naughty(unittest.TestCase):
         for string in strings:
             with socket.create_connection(("127.0.0.1", node.port()), DEADLINE) as connection:
                 connection.sendall(string.encode("utf-8", "surrogatepass") + b"\n")
-                connection.shutdown(socket.SHUT_WR)
+                half_close(connection)
                 read_all(connection)
         self.assertEqual(lines(node.port(), "5"), b"15\n")
         [service] = [program for program in world.programs if program.name.startswith("noting")]

@@ -8,7 +8,7 @@ import subprocess
 import unittest
 from pathlib import Path
 
-from world import DEADLINE, ROOT, World, eventually, need
+from world import DEADLINE, ROOT, World, need
 
 try:
     import redis
@@ -62,9 +62,9 @@ class Redis(unittest.TestCase):
     def setUp(self):
         self.world = self.enterContext(World())
         self.socket = self.world.path / "redis.sock"
-        self.world.start("redis", ["redis-server", "--port", "0", "--unixsocket", self.socket, "--save", "",
-                                   "--dir", self.world.path])
-        eventually("redis-server listens", self.socket.exists)
+        server = self.world.start("redis", ["redis-server", "--port", "0", "--unixsocket", self.socket, "--save", "",
+                                            "--dir", self.world.path])
+        server.wait_for("eady to accept connections")
         self.gateway = self.world.gateway("gateway", "redis", "--to", f"unix:{self.socket}", "--listen", "127.0.0.1:0",
                                           "--authority-listen", "127.0.0.1:0", "--allow", "app", "--contract", "raw")
         self.node = self.world.join(self.gateway.token("app"), "app")
@@ -113,9 +113,9 @@ class Inspected(unittest.TestCase):
             path.write_text(contract)
             contract = path
         self.socket = self.world.path / "redis.sock"
-        self.world.start("redis", ["redis-server", "--port", "0", "--unixsocket", self.socket, "--save", "",
-                                   "--dir", self.world.path])
-        eventually("redis-server listens", self.socket.exists)
+        server = self.world.start("redis", ["redis-server", "--port", "0", "--unixsocket", self.socket, "--save", "",
+                                            "--dir", self.world.path])
+        server.wait_for("eady to accept connections")
         self.direct("MSET", "app:x", "1", "other:x", "2")
         self.gateway = self.world.gateway("gateway", service, "--to", f"unix:{self.socket}", "--listen", "127.0.0.1:0",
                                           "--authority-listen", "127.0.0.1:0", "--contract", contract, *policy)
@@ -372,7 +372,9 @@ class Subscriptions(Inspected):
                 confirmed = mark + said("subscribe", "app:a", 1)[1:]
                 got = b""
                 while not got.endswith(confirmed):
-                    got += connection.recv(65536)
+                    chunk = connection.recv(65536)
+                    self.assertTrue(chunk, got)
+                    got += chunk
                 count = 2000
                 told = subprocess.Popen(["redis-cli", "-s", self.socket, "-r", str(count), "PUBLISH", "app:a", "x"],
                                         stdout=subprocess.DEVNULL)

@@ -15,7 +15,7 @@ class Suites(unittest.TestCase):
             self.assertNotEqual(os.environ.get("CI"), "true", f"{folder} is missing: `scripts/interop` could not fetch it")
             self.skipTest(f"{folder} is missing")
         done = subprocess.run(["cargo", "test", "--locked", "--quiet", "-p", package, "--test", test, "--", "--nocapture"],
-                              cwd=ROOT, capture_output=True, text=True, timeout=600)
+                              cwd=ROOT, capture_output=True, text=True, timeout=3600)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         if "pkits_expected.json is absent" in done.stdout:
             self.skipTest("what is expected of PKITS stands beside the checkout, and is absent")

@@ -5,8 +5,10 @@ its own handle. Nothing waits without a deadline.
 """
 
 import contextlib
+import errno
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -19,7 +21,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SEGWAN = os.environ.get("SEGWAN", str(ROOT / "target/debug/segwan"))
-DEADLINE = 30.0
+# For a slow machine that has other work too; whoever waits is told at once when it is there.
+DEADLINE = 60.0
 
 
 def need(*programs):
@@ -151,7 +154,8 @@ class Running:
 
     def audit(self):
         """The events in the audit log so far; a last line may be on its way still."""
-        text = (self.state / "audit/audit.jsonl").read_text()
+        # Those of yesterday, should a day end meanwhile, stand in a file of their own before it.
+        text = "".join(file.read_text() for file in sorted((self.state / "audit").glob("audit*.jsonl")))
         return [json.loads(line) for line in text[:text.rfind("\n") + 1].splitlines()]
 
     def event(self, after=0, **wanted):
@@ -167,8 +171,35 @@ def lines(port, *sent, host="127.0.0.1"):
     """Sends lines over plain TCP, half-closes, and gives all that comes back."""
     with socket.create_connection((host, port), timeout=DEADLINE) as connection:
         connection.sendall(b"".join(line if isinstance(line, bytes) else line.encode() + b"\n" for line in sent))
-        connection.shutdown(socket.SHUT_WR)
+        half_close(connection)
         return read_all(connection)
+
+
+def half_close(connection):
+    """Says no more; whether the other side has reset it before is for whoever reads to find."""
+    try:
+        connection.shutdown(socket.SHUT_WR)
+    except OSError as error:
+        if error.errno != errno.ENOTCONN:
+            raise
+
+
+def free_ports(count):
+    """Ports of 127.0.0.1 for whoever must know them beforehand.
+
+    They are none that the system gives out by itself, so that no connection takes one meanwhile.
+    """
+    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    ours = [port for port in range(10_000, 1 << 16) if not first <= port <= last]
+    found = []
+    with contextlib.ExitStack() as held:
+        for port in random.sample(ours, len(ours)):
+            if len(found) == count:
+                return found
+            with contextlib.suppress(OSError):
+                held.enter_context(socket.create_server(("127.0.0.1", port)))
+                found.append(port)
+    raise AssertionError(f"{count} ports are not free")
 
 
 def read_all(connection):

@@ -7,7 +7,7 @@ const connect = (port) => {
   // One attempt at everything: a connection that Segwan ended is not made again.
   const client = new Redis({
     host: "127.0.0.1", port: Number(port), enableReadyCheck: false, retryStrategy: null, maxRetriesPerRequest: 0,
-    connectTimeout: 20000, commandTimeout: 20000,
+    connectTimeout: 60000, commandTimeout: 60000,
   });
   client.on("error", () => {});
   return client;
@@ -51,7 +51,7 @@ const scenes = {
     const results = [await client.subscribe("app:a", "app:b"), await client.psubscribe("app:*")];
     results.push(await told(client.subscribe("other")), await told(writer.publish("other", "x")));
     results.push(await writer.publish("app:a", "1"), await writer.publish("app:c", "2"), await writer.publish("app:b", "3"));
-    await Promise.race([all, new Promise((resolve) => setTimeout(resolve, 2000))]);
+    await Promise.race([all, new Promise((resolve) => setTimeout(resolve, 60000))]);
     // ioredis takes an UNSUBSCRIBE of all for done when nothing at all is left.
     results.push(await client.punsubscribe("app:*"), await client.unsubscribe(), await client.ping(), heard);
     client.disconnect();

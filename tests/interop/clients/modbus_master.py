@@ -5,7 +5,7 @@ import sys
 
 from pymodbus.client import ModbusTcpClient
 
-client = ModbusTcpClient("127.0.0.1", port=int(sys.argv[1]), timeout=10, retries=0)
+client = ModbusTcpClient("127.0.0.1", port=int(sys.argv[1]), timeout=60, retries=0)
 if not client.connect():
     sys.exit("no connection")
 for line in sys.stdin:
