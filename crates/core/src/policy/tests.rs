@@ -229,6 +229,50 @@ fn a_policy_without_id_or_principal_is_refused_with_its_place() {
     }
 }
 
+// DEP-31: what would exhaust the stack of Cedar's parser would end the process, at a reload too.
+#[test]
+fn a_policy_of_endless_operators_is_refused_with_its_place() {
+    let of = |condition: &str| {
+        compile(&format!(
+            "@id(\"c\") permit (principal, action, resource);\n@id(\"d\") forbid (principal, action, \
+             resource) when {{ {condition} }};"
+        ))
+    };
+    let n = 20_000;
+    for condition in [
+        vec!["true"; n].join(" && "),
+        vec!["false"; n].join("||"),
+        format!("1{} == 1", " + 1".repeat(n)),
+        format!("context{} == 1", ".a".repeat(n)),
+        format!("{}true{}", "if true then ".repeat(n), " else false".repeat(n)),
+        format!("// a \" in a comment\n{}", vec!["true"; n].join(" && ")),
+        format!("\"\\\"\" == \"\" || {}", vec!["true"; n].join(" && ")),
+    ] {
+        let errors = of(&condition).unwrap_err();
+        assert!(errors[0].contains("a policy has over 1000 operators"), "{errors:?}");
+        assert!(errors[0].starts_with("plc1.cedar:"), "{errors:?}");
+    }
+    let hidden = format!("// a \" in a comment\n{}true{}", "(".repeat(9000), ")".repeat(9000));
+    assert!(of(&hidden).unwrap_err()[0].contains("deeper than 64"));
+    // Each policy has its own; what is written in texts and comments is none.
+    let many = vec!["true"; 900].join(" && ");
+    let text = format!(
+        "@id(\"a\") permit (principal, action, resource) when {{ {many} }}; // {many}\n@id(\"b\") permit \
+         (principal, action, resource) when {{ {many} && \"{}\" != \"\" }};",
+        "+".repeat(2000)
+    );
+    compile(&text).unwrap();
+}
+
+// A text with an escaped quote holds no end of a policy.
+#[test]
+fn a_place_is_found_behind_texts_with_quotes() {
+    let text = "@id(\"c\") permit (principal, action, resource) when { \"\\\";\" != \"\" };\n\
+                @id(\"d\") permit (principal, action, resource);\n\n\
+                permit (principal, action, resource);\n";
+    assert!(compile(text).unwrap_err()[0].starts_with("plc1.cedar:4:1: "));
+}
+
 #[test]
 fn allow_is_a_policy_like_any_other() {
     let app = "spiffe://shop.example/app".parse().unwrap();

@@ -12,12 +12,14 @@ use miette::Diagnostic;
 use serde_json::Value as Json;
 use std::str::FromStr;
 
-/// Largest policy file in bytes, and deepest nesting of brackets: deeper ones would exhaust the
-/// stack of Cedar's parser (`crates.md` DEP-31).
+/// Largest policy file in bytes, deepest nesting of brackets, and most operators, selections and
+/// `if`s of one policy, each of which may stand in the one before: more would exhaust the stack of
+/// Cedar's parser, which ends the process (`crates.md` DEP-31).
 const LARGEST: usize = 1 << 20;
 const DEEPEST: usize = 64;
+const OPERATORS: usize = 1000;
 /// Stack of the thread on which policies are parsed.
-const STACK: usize = 16 << 20;
+const STACK: usize = 32 << 20;
 
 /// A place in the context, by its names; none is the context itself.
 pub(super) type Path = Vec<String>;
@@ -71,8 +73,8 @@ fn parse(
     if source.text.len() > LARGEST {
         return Err(vec![Finding::whole(&source.file, "policy file is over 1 MiB")]);
     }
-    if let Some(at) = too_deep(&source.text) {
-        return Err(vec![finding(at, format!("brackets are nested deeper than {DEEPEST}"))]);
+    if let Some((at, message, hint)) = too_deep(&source.text) {
+        return Err(vec![finding(at, message).hint_if(hint)]);
     }
     let set = PolicySet::from_str(&source.text).map_err(|errors| {
         errors
@@ -167,28 +169,54 @@ fn path(json: &Json) -> Option<Path> {
     Some(path)
 }
 
-/// The first bracket that is nested too deep.
-fn too_deep(text: &str) -> Option<usize> {
-    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
-    for (at, byte) in text.bytes().enumerate() {
+/// The first bracket that is nested too deep, or the first operator of a policy that has too many.
+fn too_deep(text: &str) -> Option<(usize, String, Option<&'static str>)> {
+    let bytes = text.as_bytes();
+    let (mut depth, mut operators, mut at) = (0_usize, 0_usize, 0);
+    while let Some(byte) = bytes.get(at).copied() {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let mut size = 1;
         match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            _ if quoted => {}
-            b'(' | b'[' | b'{' | b'!' | b'-' => {
-                depth += usize::from(matches!(byte, b'(' | b'[' | b'{'));
-                if depth > DEEPEST {
-                    return Some(at);
-                }
+            b'"' => size = quoted(rest),
+            b'/' if rest.starts_with(b"//") => {
+                size = rest.iter().position(|b| matches!(b, b'\n' | b'\r')).unwrap_or(rest.len());
             }
+            b'(' | b'[' | b'{' => depth += 1,
             b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            b';' => operators = 0,
+            b'+' | b'*' | b'-' | b'.' | b'!' => operators += 1,
+            b'&' | b'|' => (operators, size) = (operators + 1, 2),
+            b if b.is_ascii_alphanumeric() || b == b'_' => {
+                let in_word = |b: &&u8| b.is_ascii_alphanumeric() || **b == b'_';
+                size = rest.iter().take_while(in_word).count();
+                operators += usize::from(rest.get(..size) == Some(b"if"));
+            }
             _ => {}
         }
+        if depth > DEEPEST {
+            return Some((at, format!("brackets are nested deeper than {DEEPEST}"), None));
+        }
+        if operators > OPERATORS {
+            let hint = "a set, as in `[1, 2].contains(context.message.n)`, or several policies";
+            return Some((at, format!("a policy has over {OPERATORS} operators"), Some(hint)));
+        }
+        at += size;
     }
-    // Cedar limits chains of `!` and `-` itself; `if` nests without a bracket.
-    let ifs = text.match_indices("if ").nth(4 * DEEPEST).map(|(at, _)| at);
-    ifs.filter(|_| text.len() < LARGEST && !text.contains(';'))
+    None
+}
+
+/// Bytes of the text in quotes that begins here.
+fn quoted(text: &[u8]) -> usize {
+    let mut size = 1;
+    while let Some(byte) = text.get(size) {
+        match byte {
+            b'"' => return size + 1,
+            // An escape covers the byte behind it.
+            b'\\' => size += 2,
+            _ => size += 1,
+        }
+    }
+    size
 }
 
 /// Where Cedar says that something is wrong.
@@ -221,8 +249,11 @@ fn hint(error: &ValidationError, actions: &[ActionShape]) -> Option<String> {
 fn place_of(text: &str, id: &PolicyId) -> usize {
     let number: usize = id.to_string().trim_start_matches("policy").parse().unwrap_or(0);
     let (mut count, mut quoted, mut start, mut comment) = (0, false, 0, false);
+    let mut escaped = false;
     for (at, c) in text.char_indices() {
         match c {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
             '\n' => comment = false,
             '/' if !quoted && text.get(at..).is_some_and(|t| t.starts_with("//")) => comment = true,
             '"' if !comment => quoted = !quoted,
