@@ -255,6 +255,12 @@ impl Peer {
         &self.heard
     }
 
+    /// Reads until close_notify is there, or the end.
+    pub fn hear_close_notify(&mut self) -> &Heard {
+        while !self.heard.close_notify && self.read() {}
+        &self.heard
+    }
+
     /// Reads for as long as `wait`, or to the end.
     ///
     /// # Panics
@@ -303,6 +309,8 @@ impl Peer {
             }
             Ok(read) => &bytes[..read],
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+            // A process that was stopped for a while; nothing came, and nothing ended.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return true,
             Err(_) => {
                 self.heard.end = Some(End::Reset);
                 return false;
@@ -324,9 +332,11 @@ impl Peer {
 
     fn flush(&mut self) {
         while self.tls.wants_write() {
-            // Whoever does not take it has said why.
-            if self.tls.write_tls(&mut self.tcp).is_err() {
-                break;
+            match self.tls.write_tls(&mut self.tcp) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Whoever does not take it has said why.
+                Err(_) => break,
             }
         }
     }

@@ -219,7 +219,13 @@ impl Conversation {
         }
         let mut bytes = vec![0; 64 * 1024];
         let Some(stream) = &mut self.stream else { return Vec::new() };
-        let read = match stream.read(&mut bytes) {
+        let read = loop {
+            match stream.read(&mut bytes) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read,
+            }
+        };
+        let read = match read {
             Ok(0) => self.ended(End::Fin),
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.ended(End::Silence),

@@ -1,8 +1,8 @@
 //! `World`: a gateway in this process, with the limits and rules of one test, and its record.
 
-use crate::eventually;
 use crate::peer::Peer;
 use crate::pki::{DOMAIN, Leaf, Pki};
+use crate::{SLACK, eventually};
 use segwan::tls::trust::TrustState;
 use segwan::{Credentials, Expected, TlsFloor, Trust};
 use segwan_core::audit::{Event, EventKind};
@@ -460,7 +460,8 @@ impl World {
         });
     }
 
-    /// Shows that a good peer is served within a second.
+    /// Shows that a good peer is served meanwhile. That it is within a second is measured of the
+    /// binary (`tests/interop/test_attacks.py`), where a slow machine can be given another try.
     ///
     /// # Panics
     /// If it is not.
@@ -470,7 +471,7 @@ impl World {
         good.say(b"5\n");
         let heard = good.hear(2).text();
         assert!(heard == "15\n" || heard == "5\n", "{heard:?}");
-        assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+        assert!(began.elapsed() < SLACK, "{:?}", began.elapsed());
         good.close_notify().hear_all();
     }
 

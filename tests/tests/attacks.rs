@@ -4,12 +4,12 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{AlertDescription, Error};
 use segwan_core::audit::EventKind;
 use segwan_core::rejection::Reason;
-use segwan_tests::pause;
 use segwan_tests::peer::{Peer, plain, read_all, reset};
 use segwan_tests::pki::{Leaf, Pki, expired, not_yet_valid, uri};
 use segwan_tests::server::TlsServer;
 use segwan_tests::service::Service;
 use segwan_tests::world::{Plan, World, says_nothing_of_the_inside};
+use segwan_tests::{SLACK, pause};
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
@@ -248,7 +248,7 @@ fn whoever_stalls_in_the_handshake_is_reset_when_its_time_is_over() {
         if slow.write_all(&[*byte]).is_err() {
             break;
         }
-        if began.elapsed() > short * 2 {
+        if began.elapsed() > short + SLACK {
             panic!("a byte now and then lengthens the handshake");
         }
     }
@@ -257,7 +257,7 @@ fn whoever_stalls_in_the_handshake_is_reset_when_its_time_is_over() {
         let _ = read_all(stream);
     }
     let took = began.elapsed();
-    assert!(took > short.mul_f64(0.9) && took < short * 2, "{took:?}");
+    assert!(took > short.mul_f64(0.9) && took < short + SLACK, "{took:?}");
     let ended = world.ended(9);
     let late = ended.iter().filter(|e| e.reason == Some(Reason::HandshakeTimeout)).count();
     assert_eq!(late, 7, "{ended:#?}");
@@ -288,7 +288,7 @@ fn a_client_hello_followed_by_close_notify_neither_spins_nor_panics() {
         }
         let began = Instant::now();
         peer.hear_all();
-        assert!(began.elapsed() < Duration::from_secs(2) || !fin, "{:?}", began.elapsed());
+        assert!(began.elapsed() < SLACK || !fin, "{:?}", began.elapsed());
     }
     assert_eq!(service.accepts(), 0);
     world.serves();

@@ -6,21 +6,24 @@ use segwan_core::limits::Limits;
 use segwan_core::rejection::Reason;
 use segwan_tests::peer::{End, Peer, plain, read_all};
 use segwan_tests::service::{End as Seen, Service};
-use segwan_tests::world::{ADD_TEN, Plan, World};
-use segwan_tests::{PATIENCE, pause};
+use segwan_tests::world::{ADD_TEN, Plan, World, loopback};
+use segwan_tests::{PATIENCE, SLACK, eventually, pause};
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const SHORT: Duration = Duration::from_millis(400);
 
-/// Shows that what `act` begins ends by itself when [`SHORT`] has passed, and why.
-fn ends_in_time(world: &World, peer: &mut Peer, act: impl FnOnce(&mut Peer)) -> Option<Reason> {
-    act(peer);
+/// Shows that what `act` begins on a new connection ends by itself when [`SHORT`] has passed, and why.
+fn ends_in_time(world: &World, act: impl FnOnce(&mut Peer)) -> (Peer, Option<Reason>) {
     let began = Instant::now();
+    let mut peer = world.app();
+    act(&mut peer);
     peer.hear_all();
     let took = began.elapsed();
-    assert!(took > SHORT.mul_f64(0.5) && took < SHORT + Duration::from_secs(2), "{took:?}");
-    world.ending().0
+    assert!(took >= SHORT && took < SHORT + SLACK, "{took:?}");
+    (peer, world.ending().0)
 }
 
 // S3g, ADV-01
@@ -29,8 +32,7 @@ fn whoever_says_nothing_after_the_handshake_is_let_go() {
     for plan in [Plan::raw(), Plan::add_ten()] {
         let service = Service::silent();
         let world = plan.limits(|l| l.first_message_timeout = SHORT).before(service.address);
-        let reason = ends_in_time(&world, &mut world.app(), |_| {});
-        assert_eq!(reason, Some(Reason::FirstMessageTimeout));
+        assert_eq!(ends_in_time(&world, |_| {}).1, Some(Reason::FirstMessageTimeout));
     }
 }
 
@@ -40,13 +42,17 @@ fn a_byte_now_and_then_does_not_lengthen_a_message() {
     let service = Service::numbers();
     let world = Plan::add_ten().limits(|l| l.message_timeout = SHORT).before(service.address);
     let mut peer = world.app();
-    let began = Instant::now();
-    while peer.heard().end.is_none() && began.elapsed() < SHORT * 5 {
-        peer.say(b"1").hear_for(Duration::from_millis(100));
+    // More than one byte within the time of a message, and no more than a message may have.
+    for _ in 0..14 {
+        if peer.heard().end.is_none() {
+            peer.say(b"1").hear_for(SHORT * 3 / 4);
+        }
     }
-    assert!(began.elapsed() < SHORT * 3, "{:?}", began.elapsed());
+    assert!(peer.heard().end.is_some(), "a byte now and then lengthens a message");
     world.serves();
-    assert_eq!(world.ended(2)[0].reason, Some(Reason::MessageTimeout));
+    let late = world.ended(2).remove(0);
+    assert_eq!(late.reason, Some(Reason::MessageTimeout));
+    assert!(late.sentence.contains("400 ms"), "{}", late.sentence);
     assert_eq!(service.heard(), b"5\n");
 }
 
@@ -56,7 +62,7 @@ fn silence_in_both_directions_ends_a_connection() {
     for plan in [Plan::raw(), Plan::patient_add_ten()] {
         let service = Service::numbers();
         let world = plan.limits(|l| l.idle_timeout = SHORT).before(service.address);
-        let reason = ends_in_time(&world, &mut world.app(), |peer| {
+        let (_, reason) = ends_in_time(&world, |peer| {
             peer.say(b"5\n").hear(3);
         });
         assert_eq!(reason, Some(Reason::IdleTimeout));
@@ -71,10 +77,10 @@ fn the_longest_life_of_a_session_ends_it_however_busy() {
         let world = plan.limits(|l| l.session_lifetime = SHORT).before(service.address);
         let mut peer = world.app();
         let began = Instant::now();
-        while peer.heard().end.is_none() && began.elapsed() < SHORT * 5 {
+        while peer.heard().end.is_none() && began.elapsed() < SHORT + SLACK {
             peer.say(b"5\n").hear_for(Duration::from_millis(20));
         }
-        assert!(began.elapsed() < SHORT * 3, "{:?}", began.elapsed());
+        assert!(peer.heard().end.is_some(), "no end within {:?}", began.elapsed());
         assert_eq!(world.ending().0, Some(Reason::SessionLifetime));
     }
 }
@@ -85,12 +91,11 @@ fn silence_after_one_side_closed_ends_the_connection() {
     for plan in [Plan::raw(), Plan::patient_add_ten()] {
         let service = Service::start(|conversation| {
             while !conversation.hear().is_empty() {}
-            pause(Duration::from_secs(4));
+            pause(PATIENCE);
         });
         let limits = |l: &mut Limits| l.half_close_idle_timeout = SHORT;
         let world = plan.limits(limits).before(service.address);
-        let mut peer = world.app();
-        let reason = ends_in_time(&world, &mut peer, |peer| {
+        let (peer, reason) = ends_in_time(&world, |peer| {
             peer.say(b"5\n").close_notify();
         });
         assert_eq!(reason, Some(Reason::HalfCloseTimeout));
@@ -105,7 +110,7 @@ fn a_service_that_does_not_answer_in_time_is_late() {
     let text = ADD_TEN.replace(in_flight, &format!("{in_flight}\nreply_timeout = \"400ms\""));
     let service = Service::silent();
     let world = Plan::under(&text).before(service.address);
-    let reason = ends_in_time(&world, &mut world.app(), |peer| {
+    let (_, reason) = ends_in_time(&world, |peer| {
         peer.say(b"5\n");
     });
     assert_eq!(reason, Some(Reason::ReplyTimeout));
@@ -114,7 +119,10 @@ fn a_service_that_does_not_answer_in_time_is_late() {
 // ADV-28
 #[test]
 fn a_service_that_is_not_there_is_dialled_once_and_told_of() {
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Held by a socket that does not listen, so that no other test gets the port.
+    let held = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    held.bind(&loopback().into()).unwrap();
+    let gone = held.local_addr().unwrap().as_socket().unwrap();
     let world = Plan::add_ten().before(gone);
     let heard = world.app().say(b"5\n").hear_all().clone();
     assert_eq!(heard.text(), "");
@@ -132,7 +140,7 @@ fn whoever_does_not_read_its_answers_is_reset() {
     peer.say(b"go");
     let began = Instant::now();
     assert_eq!(world.ending().0, Some(Reason::WriteTimeout));
-    assert!(began.elapsed() < SHORT * 8, "{:?}", began.elapsed());
+    assert!(began.elapsed() < SHORT + SLACK, "{:?}", began.elapsed());
     world.empty();
 }
 
@@ -145,10 +153,11 @@ fn whoever_reads_a_byte_now_and_then_is_reset_too() {
     peer.say(b"go");
     let began = Instant::now();
     let mut byte = [0];
-    while world.events().is_empty() && began.elapsed() < SHORT * 10 {
+    while world.events().is_empty() && began.elapsed() < SHORT + SLACK {
         let _ = std::io::Read::read(&mut peer.tcp(), &mut byte);
         pause(Duration::from_millis(25));
     }
+    assert!(!world.events().is_empty(), "not within {:?}", began.elapsed());
     assert_eq!(world.ending().0, Some(Reason::WriteTimeout));
 }
 
@@ -180,7 +189,7 @@ fn one_identity_has_no_more_than_its_share() {
     // Another identity is not touched.
     assert_eq!(world.guest().say(b"5\n").hear(12).text(), "Not allowed\n");
     held.pop().unwrap().close_notify().hear_all();
-    segwan_tests::eventually("room for one more", || {
+    eventually("room for one more", || {
         (world.app().say(b"5\n").hear(3).text() == "15\n").then_some(())
     });
     assert_eq!(held[0].say(b"6\n").hear(6).text(), "15\n16\n");
@@ -212,15 +221,17 @@ fn a_listener_has_no_more_connections_than_it_may() {
 #[test]
 fn silent_ones_take_no_room_from_those_who_speak() {
     let service = Service::numbers();
-    let world = Plan::add_ten().limits(|l| l.max_handshakes = 8).before(service.address);
+    let limits = |l: &mut Limits| (l.max_handshakes, l.handshake_timeout) = (8, PATIENCE * 2);
+    let world = Plan::add_ten().limits(limits).before(service.address);
     let mut silent: Vec<TcpStream> = (0..8).map(|_| plain(world.address)).collect();
+    eventually("all of them", || (world.status().counts.handshakes == 8).then_some(()));
     pause(Duration::from_millis(700));
     for _ in 0..8 {
         world.serves();
     }
     assert_eq!(service.accepts(), 8);
     // One of the oldest had to go, and its room was enough.
-    let refused = segwan_tests::eventually("an eviction", || {
+    let refused = eventually("an eviction", || {
         world.events().into_iter().find(|event| event.event == EventKind::Refused)
     });
     assert_eq!(refused.reason, Some(Reason::HandshakeLimit), "{refused:?}");
@@ -232,12 +243,15 @@ fn silent_ones_take_no_room_from_those_who_speak() {
     assert!(world.status().counts.handshakes <= 8);
 }
 
-/// A service that answers a number when it is told to, or after a while.
-fn thinking(wait: Duration) -> Service {
+/// A service that answers the first number at once, and each other one when it is told to.
+fn thinking(told: &Arc<AtomicBool>) -> Service {
+    let told = told.clone();
     Service::start(move |conversation| {
-        while conversation.line().is_some() {
-            pause(wait);
-            let _ = conversation.say(b"15\n");
+        while let Some(line) = conversation.line() {
+            while line != b"1\n" && !told.load(Ordering::Acquire) {
+                pause(Duration::from_millis(5));
+            }
+            let _ = conversation.say(if line == b"1\n" { b"11\n" } else { b"15\n" });
         }
     })
 }
@@ -245,24 +259,24 @@ fn thinking(wait: Duration) -> Service {
 // S3g: drain
 #[test]
 fn a_drain_ends_the_idle_at_once_and_lets_a_request_be_answered() {
-    let service = thinking(Duration::from_millis(600));
+    let told = Arc::new(AtomicBool::new(false));
+    let service = thinking(&told);
     let world = Plan::add_ten().before(service.address);
     let (mut idle, mut busy) = (world.app(), world.app());
-    assert_eq!(idle.say(b"5\n").hear(3).text(), "15\n");
+    assert_eq!(idle.say(b"1\n").hear(3).text(), "11\n");
     busy.say(b"5\n");
-    segwan_tests::eventually("two questions", || (service.heard().len() == 4).then_some(()));
-    let began = Instant::now();
-    let waiting = std::thread::spawn(move || {
-        let heard = idle.hear_all().clone();
-        (began.elapsed(), heard)
+    eventually("two questions", || (service.heard().len() == 4).then_some(()));
+    let drained = std::thread::scope(|scope| {
+        let draining = scope.spawn(|| world.drain(PATIENCE));
+        // The idle one ends while the other still waits for its answer, and the drain for both.
+        assert!(idle.hear_all().close_notify);
+        assert!(!draining.is_finished() && busy.heard().plain.is_empty());
+        told.store(true, Ordering::Release);
+        draining.join().unwrap()
     });
-    assert!(world.drain(Duration::from_secs(5)));
-    let took = began.elapsed();
-    let (idle_took, idle) = waiting.join().unwrap();
-    assert!(idle.close_notify && idle_took < Duration::from_millis(300), "{idle_took:?}");
+    assert!(drained);
     let busy = busy.hear_all();
     assert_eq!((busy.text().as_str(), busy.close_notify), ("15\n", true));
-    assert!(took > Duration::from_millis(300) && took < Duration::from_secs(3), "{took:?}");
     let reasons: Vec<_> = world.ended(2).iter().filter_map(|event| event.reason).collect();
     assert_eq!(reasons, [Reason::Drained; 2]);
     assert!(TcpStream::connect(world.address).is_err() || world.events().len() >= 2);
@@ -281,13 +295,12 @@ fn what_outlasts_the_drain_is_cut() {
     let (mut checked, mut unchecked) = (world.app(), raw.app());
     checked.say(b"5\n");
     assert_eq!(unchecked.say(b"5\n").hear(1).text(), "1");
-    segwan_tests::eventually("a question", || (service.heard().len() == 4).then_some(()));
+    eventually("a question", || (service.heard().len() == 4).then_some(()));
     for world in [&world, &raw] {
         let began = Instant::now();
         assert!(!world.drain(Duration::from_millis(300)));
-        assert!(began.elapsed() < Duration::from_secs(1));
         world.cut();
-        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+        assert!(began.elapsed() < SLACK, "{:?}", began.elapsed());
     }
     for (world, peer) in [(&world, &mut checked), (&raw, &mut unchecked)] {
         let heard = peer.hear_all();

@@ -7,7 +7,7 @@ use segwan_gateway::gateway::Inspection;
 use segwan_tests::peer::Peer;
 use segwan_tests::service::Service;
 use segwan_tests::world::{ADD_TEN, POLICY, Plan, World, loaded, policy_of};
-use segwan_tests::{eventually, pause};
+use segwan_tests::{PATIENCE, SLACK, eventually, pause};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -30,8 +30,12 @@ fn contract(name: &str, refusal: &str, wide: bool) -> String {
 }
 
 fn world(service: &Service, grace: Duration) -> World {
+    draining(service, grace, GRACE)
+}
+
+fn draining(service: &Service, grace: Duration, drain_timeout: Duration) -> World {
     let plan = Plan::under(&contract("number/1", "Old word", false)).contract_grace(grace);
-    plan.limits(|limits| limits.drain_timeout = GRACE).before(service.address)
+    plan.limits(|limits| limits.drain_timeout = drain_timeout).before(service.address)
 }
 
 fn asked(peer: &mut Peer, said: &[u8]) -> String {
@@ -47,7 +51,9 @@ fn asked(peer: &mut Peer, said: &[u8]) -> String {
 #[test]
 fn who_is_connected_goes_on_under_the_contract_that_it_began_with() {
     let service = Service::numbers();
-    let world = world(&service, GRACE);
+    // Time enough for all that is asked meanwhile.
+    let grace = Duration::from_secs(6);
+    let world = world(&service, grace);
     let mut old = world.app();
     assert_eq!(asked(&mut old, b"12\n"), "Old word\n");
     let began = Instant::now();
@@ -61,12 +67,12 @@ fn who_is_connected_goes_on_under_the_contract_that_it_began_with() {
     let heard = old.hear_all();
     assert!(heard.close_notify);
     let took = began.elapsed();
-    assert!(took >= GRACE && took < GRACE + Duration::from_secs(2), "{took:?}");
+    assert!(took >= grace && took < grace + SLACK, "{took:?}");
     let (reason, sentence) = world.ending();
     assert_eq!(reason, Some(Reason::ContractReplaced));
     assert_eq!(
         sentence,
-        "the contract `number/2` took the place of the contract `number/1` 600 ms ago"
+        "the contract `number/2` took the place of the contract `number/1` 6 s ago"
     );
     assert_eq!(asked(&mut new, b"1\n"), "11\n");
 }
@@ -74,16 +80,22 @@ fn who_is_connected_goes_on_under_the_contract_that_it_began_with() {
 // TRAP-28
 #[test]
 fn without_grace_who_is_quiet_ends_at_once_and_who_waits_has_its_answer() {
-    let service = Service::start(|conversation| {
-        while let Some(line) = conversation.line() {
-            let slow = line == b"5\n";
-            pause(Duration::from_millis(if slow { 400 } else { 0 }));
-            if conversation.say(if slow { b"15\n" } else { b"16\n" }).is_err() {
-                return;
+    let told = Arc::new(AtomicBool::new(false));
+    let service = {
+        let told = told.clone();
+        Service::start(move |conversation| {
+            while let Some(line) = conversation.line() {
+                let slow = line == b"5\n";
+                while slow && !told.load(Ordering::Acquire) {
+                    pause(Duration::from_millis(5));
+                }
+                if conversation.say(if slow { b"15\n" } else { b"16\n" }).is_err() {
+                    return;
+                }
             }
-        }
-    });
-    let world = world(&service, Duration::ZERO);
+        })
+    };
+    let world = draining(&service, Duration::ZERO, PATIENCE);
     let (mut quiet, mut waits) = (world.app(), world.app());
     quiet.say(b"6\n").hear(3);
     waits.say(b"5\n");
@@ -92,6 +104,7 @@ fn without_grace_who_is_quiet_ends_at_once_and_who_waits_has_its_answer() {
     assert!(quiet.hear_all().close_notify);
     // What it says now is not looked at any more.
     waits.say(b"6\n");
+    told.store(true, Ordering::Release);
     let heard = waits.hear_all();
     assert!(heard.close_notify);
     assert_eq!(heard.text(), "15\n");
@@ -123,7 +136,7 @@ fn who_is_never_quiet_is_cut_when_the_time_to_drain_is_over() {
         });
         peer.hear_all();
         let took = began.elapsed();
-        assert!(took >= GRACE && took < GRACE + Duration::from_secs(2), "{took:?}");
+        assert!(took >= GRACE && took < GRACE + SLACK, "{took:?}");
         let (reason, sentence) = world.ending();
         assert_eq!(reason, Some(Reason::DrainedLate));
         assert!(sentence.ends_with("ago, and the connection did not end in time"), "{sentence}");
@@ -268,8 +281,10 @@ fn a_reload_gives_nobody_a_second_quota_nor_a_full_bucket() {
     assert_eq!(service.heard().len(), 2 * 4);
     let of = |reason| world.rejections().into_iter().filter(|it| *it == reason).count();
     // The rate has room for ten, of which the quota refused six.
+    eventually("all are on record", || {
+        (of(Reason::Quota) >= 6 && of(Reason::Rate) > 0).then_some(())
+    });
     assert_eq!(of(Reason::Quota), 6);
-    assert!(of(Reason::Rate) > 0);
 }
 
 /// Says numbers and rubbish on connections, one after the other, until it is told to stop; counts
@@ -308,7 +323,11 @@ fn a_thousand_reloads_under_load_mix_no_verdict_and_leave_nothing_behind() {
     let mut known: Vec<Weak<_>> = Vec::new();
     std::thread::scope(|scope| {
         let loads: Vec<_> = (0..3).map(|_| scope.spawn(|| load(&world, &over, &answers))).collect();
-        for round in 0..1000 {
+        // A thousand, and more where those who load get little of the machine.
+        for round in 0..100_000 {
+            if round >= 1000 && answers.load(Ordering::Relaxed) > 100 {
+                break;
+            }
             let contract = loaded(if round % 2 == 0 { &wide } else { &narrow });
             known.push(Arc::downgrade(&contract));
             world.reload(|change| change.inspection = Inspection::by(contract));
@@ -318,11 +337,13 @@ fn a_thousand_reloads_under_load_mix_no_verdict_and_leave_nothing_behind() {
         }
         over.store(true, Ordering::Relaxed);
     });
-    assert_eq!(known.len(), 1000);
+    assert!(known.len() >= 1000, "{}", known.len());
     assert!(answers.load(Ordering::Relaxed) > 100, "{answers:?}");
     world.empty();
-    let alive = known.iter().filter(|contract| contract.upgrade().is_some()).count();
-    assert_eq!(alive, 1, "contracts that nobody is under any more");
+    eventually("nothing is kept of contracts that nobody is under any more", || {
+        let alive = known.iter().filter(|contract| contract.upgrade().is_some());
+        (alive.count() == 1).then_some(())
+    });
     assert!(world.events().iter().all(|event| event.reason != Some(Reason::Internal)));
 }
 
@@ -335,9 +356,11 @@ fn a_policy_that_flips_under_load_decides_each_message_and_never_after_it_was_re
     let compiled = |adds| Arc::new(policy_of(Some(&contract), policy(adds)));
     let (allow, deny) = (compiled(ADDS), compiled(""));
     let (over, permitted) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let denied = [AtomicUsize::new(0), AtomicUsize::new(0)];
     std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
+        for denied in &denied {
+            let (over, permitted, world) = (&over, &permitted, &world);
+            scope.spawn(move || {
                 let mut peer = world.app();
                 for said in 1.. {
                     if over.load(Ordering::Relaxed) {
@@ -349,7 +372,7 @@ fn a_policy_that_flips_under_load_decides_each_message_and_never_after_it_was_re
                     }
                     match asked(&mut peer, b"5\n").as_str() {
                         "15\n" => permitted.fetch_add(1, Ordering::Relaxed),
-                        "Not allowed\n" => 0,
+                        "Not allowed\n" => denied.fetch_add(1, Ordering::Relaxed),
                         other => panic!("{other:?}"),
                     };
                 }
@@ -366,8 +389,14 @@ fn a_policy_that_flips_under_load_decides_each_message_and_never_after_it_was_re
             // What begins after the reload came back is decided by the new one.
             assert_eq!(asked(&mut probe, b"5\n"), answer, "{round}");
             if round % 100 == 0 {
-                // And nothing is on its way that the older one had let through.
-                pause(Duration::from_millis(20));
+                // And nothing is on its way that the older one had let through: each has had the
+                // answer to what it said before, and to one thing more.
+                for denied in &denied {
+                    let before = denied.load(Ordering::Relaxed);
+                    eventually("it is denied", || {
+                        (denied.load(Ordering::Relaxed) >= before + 2).then_some(())
+                    });
+                }
                 let heard = service.heard().len();
                 pause(Duration::from_millis(20));
                 assert_eq!(service.heard().len(), heard, "{round}");

@@ -134,9 +134,10 @@ trust = {{ roots = "roots.pem" }}
         let files = std::fs::read_dir(self.path("state/audit")).unwrap();
         let texts = files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
         let word = format!("\"event\":\"{event}\"");
+        // A last line may be on its way still.
         texts
-            .flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>())
-            .filter(|line| line.contains(&word))
+            .flat_map(|text| text.split_inclusive('\n').map(str::to_owned).collect::<Vec<_>>())
+            .filter(|line| line.ends_with('\n') && line.contains(&word))
             .collect()
     }
 }
@@ -246,8 +247,10 @@ fn what_changed_is_told_and_what_did_not_is_left_alone() {
     assert_eq!(asked(&mut live, b"5\n"), "Not allowed\n");
     assert_eq!(world.process().running().gateway.status(0)[0].beside.as_deref(), Some("add-ten/2"));
     // One is connected, so a second finds no place.
-    let mut second = std::net::TcpStream::connect(world.address).unwrap();
-    assert!(segwan_tests::peer::read_all(&mut second).0.is_empty());
+    // The reset may come before the connect returns.
+    if let Ok(mut second) = std::net::TcpStream::connect(world.address) {
+        assert!(segwan_tests::peer::read_all(&mut second).0.is_empty());
+    }
     // And what took its place is told by its name.
     world.write(
         "number.toml",
