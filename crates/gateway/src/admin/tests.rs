@@ -253,7 +253,7 @@ async fn a_request_that_is_too_large_is_refused() {
 
 #[tokio::test]
 async fn who_connects_and_stays_silent_is_dropped() {
-    let short = Duration::from_millis(200);
+    let short = Duration::from_secs(1);
     let world = World::new(false, Bounds { head: short, body: short, ..BOUNDS }).await;
     let mut on_address = TcpStream::connect(&world.address).await.unwrap();
     let mut on_socket = UnixStream::connect(&world.socket).await.unwrap();

@@ -254,11 +254,11 @@ impl Medium for Disk {
     }
 }
 
-/// Waits until `done`, for at most ten seconds.
+/// Waits until `done`, for at most half a minute.
 fn until(mut done: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + Duration::from_secs(30);
     while !done() {
-        assert!(Instant::now() < end, "nothing came of it within 10 s");
+        assert!(Instant::now() < end, "nothing came of it within 30 s");
         std::thread::park_timeout(Duration::from_millis(10));
     }
 }
@@ -309,7 +309,7 @@ fn closing_ends_although_the_disk_stays_full_and_a_recorder_is_held() {
     recorder.record(event(EventKind::Refused, "no"));
     let began = Instant::now();
     log.close();
-    assert!(began.elapsed() < LAST * 2);
+    assert!(began.elapsed() < LAST * 4);
     recorder.record(event(EventKind::Refused, "no"));
     until(|| recorder.blocked());
 }

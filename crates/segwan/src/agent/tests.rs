@@ -114,7 +114,7 @@ fn raised(agent: &Agent) -> Vec<&'static str> {
 async fn lines(agent: &Agent, who: &Installation) -> Vec<EventLine> {
     let mut stream = agent.open(who, false).await.unwrap();
     let mut all = Vec::new();
-    let quiet = Duration::from_millis(200);
+    let quiet = Duration::from_secs(2);
     while let Ok(line) = tokio::time::timeout(quiet, stream.next()).await {
         all.push(line.unwrap().unwrap());
     }

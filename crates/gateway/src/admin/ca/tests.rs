@@ -219,9 +219,14 @@ async fn a_revocation_names_whoever_did_not_answer_connected_or_not() {
         (world.listen("i1", T + 2 * HOUR).await, world.listen("i2", T + 2 * HOUR).await);
     let seq = world.authority.last_event() + 1;
     let what = format!("serial:{}", id(&victim).1);
-    let asked = RevokeRequest { what, wait_ms: Some(300), ..RevokeRequest::default() };
+    let asked = RevokeRequest { what, wait_ms: Some(2000), ..RevokeRequest::default() };
     let acknowledging = async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        let revoked = async {
+            while world.authority.last_event() < seq {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), revoked).await.unwrap();
         world.ack("i1", seq, 3, T + 2 * HOUR).await;
     };
     let (answer, ()) = tokio::join!(revoke(&world.authority, &asked, T + 2 * HOUR), acknowledging);

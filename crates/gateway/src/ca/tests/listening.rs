@@ -48,7 +48,7 @@ async fn an_agent_hears_of_a_revocation_and_its_answer_is_counted() {
     assert!(!crls.is_empty());
 
     let authority = world.authority.clone();
-    let wait = Duration::from_secs(10);
+    let wait = Duration::from_secs(30);
     let waiting = tokio::spawn(async move {
         authority.confirmed(revoked.seq, revoked.committed, wait).await.unwrap()
     });
@@ -81,7 +81,7 @@ async fn an_agent_hears_of_a_revocation_and_its_answer_is_counted() {
 
 #[tokio::test]
 async fn a_stream_outlives_its_connections_bound_and_ends_at_once_with_the_stop() {
-    let short = Duration::from_millis(300);
+    let short = Duration::from_secs(2);
     let world = World::with(Bounds { connection: short, head: short, ..BOUNDS }).await;
     let gateway = world.holder_of("orders", 90).await;
     let mut listening = Listening::to(&world, &gateway, "").await;
@@ -95,7 +95,7 @@ async fn a_stream_outlives_its_connections_bound_and_ends_at_once_with_the_stop(
     let begun = std::time::Instant::now();
     world.end().await;
     assert_eq!(listening.next().await, None);
-    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

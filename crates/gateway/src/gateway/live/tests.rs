@@ -158,7 +158,7 @@ async fn a_sweep_does_not_wait_for_ever() {
     let _all = at_work(&registry, 3);
     let began = Instant::now();
     assert_eq!(registry.sweep(|_| revoked()).await.closed, 3);
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }
 
 #[test]
