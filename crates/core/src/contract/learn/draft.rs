@@ -13,7 +13,7 @@ use super::{Manner, Message};
 use crate::contract::Side;
 use crate::contract::value::Value;
 use std::fmt::Write;
-use toml::{aligned, escaped, message, test, written};
+use toml::{aligned, comment, escaped, message, test, written};
 
 /// Longest message that is shown as a vector, in bytes.
 const SHOWN: usize = 512;
@@ -93,8 +93,8 @@ impl General<'_> {
             By::Key(key) => {
                 let _ = writeln!(
                     text,
-                    "pair     = {{ by = \"key\", key = \"/{}\" }}  # repeated by {} replies",
-                    escaped(key),
+                    "pair     = {{ by = \"key\", key = {} }}  # repeated by {} replies",
+                    quoted(&format!("/{}", escaped(key))),
                     paired.pairs
                 );
             }
@@ -211,7 +211,8 @@ impl General<'_> {
             self.frame, spoken.reading.decode
         );
         if let Some(Tag { name, evidence }) = &spoken.tag {
-            let _ = writeln!(text, "tag    = \"/{}\"  # {evidence}", escaped(name));
+            let name = quoted(&format!("/{}", escaped(name)));
+            let _ = writeln!(text, "tag    = {name}  # {evidence}");
         }
     }
 
@@ -230,6 +231,10 @@ impl General<'_> {
         for (at, entry) in servers.iter().enumerate().filter(|(_, entry)| !entry.secret) {
             let Some((said, asked)) = paired.example.get(&at) else { continue };
             let Some(said) = frame(&self.server, *said) else { continue };
+            let kind = asked.and_then(|asked| client.kinds.get(asked));
+            if kind.and_then(|kind| clients.get(*kind)).is_some_and(|entry| entry.secret) {
+                continue;
+            }
             let asked = asked.map(|asked| frame(&self.client, asked));
             if asked == Some(None) {
                 continue;
@@ -362,9 +367,9 @@ fn described(
     let whole = |at: &str| key.is_some_and(|key| at == format!("/{}", escaped(key)));
     let mut lines = Vec::new();
     let schema = shape.schema("", "", &whole, &mut lines);
-    body.extend(lines.into_iter().map(|line| format!("# {line}")));
+    body.extend(lines.iter().map(|line| comment(line)));
     let json = written(&schema, 0);
-    if json.contains("'''") {
+    if json.contains("'''") || json.contains(|c: char| c.is_control() && c != '\n') {
         body.push(format!("schema  = {}", quoted(&schema.to_string())));
     } else {
         body.push(format!("schema  = '''\n{json}\n'''"));

@@ -369,6 +369,46 @@ fn a_secret_does_not_come_into_a_draft() {
     }
 }
 
+// P10, TRAP-20: nor as what an answer is the answer to.
+#[test]
+fn a_request_with_a_secret_is_shown_before_no_answer() {
+    let turns = [
+        (Side::Client, "{\"op\":\"login\",\"password\":\"hunter2\"}\n"),
+        (Side::Server, "{\"ok\":1}\n"),
+        (Side::Client, "{\"op\":\"count\",\"of\":7}\n"),
+        (Side::Server, "{\"count\":5}\n"),
+    ];
+    let draft = learn("login", &said(&turns.repeat(20))).unwrap_or_else(|why| panic!("{why:?}"));
+    assert!(!draft.text.contains("hunter2"), "{}", draft.text);
+    assert!(draft.text.contains("after  = [\"{\\\"op\\\":\\\"count"), "{}", draft.text);
+}
+
+// TRAP-21, P10: what a peer names is a name in the draft, and never a line of it.
+#[test]
+fn a_name_with_a_line_end_adds_no_line_to_a_draft() {
+    let names =
+        ["x\\n[limits]\\nmessage = 1 #", "a\\u0007", "a\u{7f}", "a\u{202e}b", "\u{2028}", "'''"];
+    for name in names {
+        let mut turns = Vec::new();
+        for n in 0..20 {
+            let kind = n % 2;
+            turns.push((Side::Client, format!("{{\"{name}\":\"k{kind}\",\"n\":{n}}}\n")));
+            turns.push((Side::Server, format!("{{\"{name}\":\"k{kind}\",\"s\":{{\"n\":{n}}}}}\n")));
+        }
+        let turns: Vec<(Side, &str)> =
+            turns.iter().map(|(side, text)| (*side, text.as_str())).collect();
+        match learn("named", &said(&turns)) {
+            Ok(Draft { text, .. }) => {
+                assert_eq!(text.matches("\n[limits]").count(), 1, "{name}\n{text}");
+                let hidden = |line: &str| line.starts_with('#') && line.contains('\u{202e}');
+                assert!(!text.lines().any(hidden), "{text}");
+            }
+            // A contract denies some of these characters; but what was written is a file.
+            Err(why) => assert!(!format!("{why:?}").contains("K-01"), "{name}\n{why:?}"),
+        }
+    }
+}
+
 #[test]
 fn what_cannot_be_cut_says_where_each_framing_stops() {
     let said = vec![(Side::Client, b"\x00\x01\xff\xff\xff\xff no frame of any kind".to_vec())];

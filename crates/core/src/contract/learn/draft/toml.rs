@@ -83,6 +83,26 @@ pub(super) fn vector(bytes: &[u8]) -> String {
     }
 }
 
+/// A comment that names what a peer named: nothing in it ends the line, or hides a part of it.
+pub(super) fn comment(words: &str) -> String {
+    let mut line = String::from("# ");
+    for c in words.chars() {
+        let hides = matches!(
+            c,
+            '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+        );
+        if c.is_control() || hides {
+            let _ = write!(line, "\\u{{{:x}}}", u32::from(c));
+        } else {
+            line.push(c);
+        }
+    }
+    line
+}
+
 /// A name as a segment of a pointer.
 pub(super) fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
