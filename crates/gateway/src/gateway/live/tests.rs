@@ -1,7 +1,9 @@
+use super::slots::NoSlot;
 use super::*;
 use segwan_core::identity::CertificateFacts;
 use std::sync::atomic::AtomicUsize;
 use std::task::Wake;
+use std::time::Duration;
 
 #[derive(Default)]
 struct Woken(AtomicUsize);
