@@ -1,4 +1,5 @@
 use super::*;
+use segwan_core::contract::Contract;
 use segwan_core::policy::PolicySource;
 use std::time::Instant;
 
