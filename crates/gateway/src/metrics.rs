@@ -390,19 +390,8 @@ mod tests {
 
     #[test]
     fn a_page_shows_how_things_stand_and_ends_once() {
-        let gate = GateStatus {
-            name: "orders".to_owned(),
-            mode: "service",
-            listen: "127.0.0.1:7443".parse().unwrap(),
-            to: "127.0.0.1:8000".to_owned(),
-            contract: None,
-            contract_hash: None,
-            recorded: false,
-            shadow: false,
-            beside: None,
-            uninspected: None,
-            counts: Counts { accepted: 9, handshakes: 1, connections: 2, ..Counts::default() },
-        };
+        let counts = Counts { accepted: 9, handshakes: 1, connections: 2, ..Counts::default() };
+        let gate = GateStatus::of_numbers("orders", counts);
         let agent = AgentStatus {
             identity: "spiffe://shop.example/orders".parse().unwrap(),
             not_after_ms: 1_900_000_000_999,

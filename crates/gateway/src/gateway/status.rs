@@ -61,3 +61,23 @@ impl Gateway {
         self.gates.iter().map(status).collect()
     }
 }
+
+#[cfg(test)]
+impl GateStatus {
+    /// A service that nothing is inspected at, with these numbers.
+    pub(crate) fn of_numbers(name: &str, counts: Counts) -> Self {
+        Self {
+            name: name.to_owned(),
+            mode: "service",
+            listen: ([127, 0, 0, 1], 7443).into(),
+            to: "127.0.0.1:8000".to_owned(),
+            contract: None,
+            contract_hash: None,
+            recorded: false,
+            shadow: false,
+            beside: None,
+            uninspected: None,
+            counts,
+        }
+    }
+}

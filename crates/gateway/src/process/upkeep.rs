@@ -193,18 +193,9 @@ mod tests {
     // ADV-11
     #[test]
     fn each_further_resumption_of_a_listener_is_told_and_other_refusals_are_not() {
-        let gate = |name: &str, reason, count| GateStatus {
-            name: name.to_owned(),
-            mode: "service",
-            listen: ([127, 0, 0, 1], 7443).into(),
-            to: String::new(),
-            contract: None,
-            contract_hash: None,
-            recorded: false,
-            shadow: false,
-            beside: None,
-            uninspected: None,
-            counts: Counts { refused: [(reason, count)].into(), ..Counts::default() },
+        let gate = |name: &str, reason, count| {
+            let counts = Counts { refused: [(reason, count)].into(), ..Counts::default() };
+            GateStatus::of_numbers(name, counts)
         };
         let mut known = HashMap::new();
         let mut told = |gates: &[GateStatus]| {
