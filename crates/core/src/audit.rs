@@ -263,6 +263,16 @@ pub fn shown(bytes: &[u8]) -> String {
     text
 }
 
+/// Bytes that a contract names, for people: `#` as itself, what cannot be seen as `aa 55`.
+#[must_use]
+pub(crate) fn named(bytes: &[u8]) -> String {
+    if bytes.iter().all(u8::is_ascii_graphic) {
+        return shown(bytes);
+    }
+    let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    digits.join(" ")
+}
+
 /// Whether a character could end a line, move a cursor or reorder what is read.
 fn is_harmful(c: char) -> bool {
     c.is_control()

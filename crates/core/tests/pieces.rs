@@ -259,7 +259,8 @@ fn wrong_magic_bytes_are_told_alike_however_they_arrive() {
     let whole = run(&contract, &stream, &mut || usize::MAX);
     assert_eq!(run(&contract, &stream, &mut || 1), whole);
     let sentence = whole.end.map(|end| end.sentence);
-    assert_eq!(sentence.as_deref(), Some("the frame begins with `G`, not with the magic bytes"));
+    let told = "the frame begins with `G`, not with the magic bytes `03 00`";
+    assert_eq!(sentence.as_deref(), Some(told));
 }
 
 // CON-26, TRAP-01: what follows the last answer that was due is not judged any more.

@@ -34,6 +34,10 @@ impl Contract {
                 "*Shadow, not enforced*: what is not listed here is recorded, and passes.\n\n",
             );
         }
+        if !self.states.names.is_empty() {
+            let begins = self.states.name(self.states.initial);
+            let _ = writeln!(text, "A connection begins in the state `{begins}`.\n");
+        }
         for side in [Side::Client, Side::Server] {
             self.side(side, &mut text);
         }
@@ -121,7 +125,9 @@ impl Contract {
             fields.insert(0, format!("segments `{}`", segments.told()));
             fields.push("all segments but `MSH` are secrets".to_owned());
         } else {
-            fields.extend(message.secrets.iter().map(|at| format!("`{at}` is a secret")));
+            let ruled = |at: &Pointer| message.fields.iter().any(|(of, _, r)| of == at && r.secret);
+            let beside = message.secrets.iter().filter(|at| !ruled(at));
+            fields.extend(beside.map(|at| format!("`{at}` is a secret")));
         }
         fields.extend(beside(decode, message));
         if fields.is_empty() { "nothing else".to_owned() } else { fields.join("<br>") }
@@ -364,6 +370,7 @@ fn asks_for(message: &MessageRule) -> String {
             let quota = request.quota.as_ref().map(|quota| format!("; {}", allowed(quota)));
             format!("{asked}{silent}{many}{}", quota.unwrap_or_default())
         }
+        Role::Reply(names) if message.last => format!("{}; the last reply", quoted(names)),
         Role::Reply(names) => quoted(names),
         Role::Push(None) => "nothing: said unasked".to_owned(),
         Role::Push(Some(asking)) => format!("nothing: said unasked, to who may {}", asked(asking)),

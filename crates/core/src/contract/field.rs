@@ -160,7 +160,9 @@ impl FieldRule {
             Value::Text(text) if from_text => match canonical_integer(text) {
                 Some(number) => number,
                 None => {
-                    let sentence = format!("`{pointer}` is {}, not an integer", self.seen(value));
+                    let is = self.seen(value);
+                    let sentence =
+                        format!("`{pointer}` is {is}, not an integer written canonically");
                     return Err(Violation::at(Reason::IntegerForm, pointer, sentence));
                 }
             },

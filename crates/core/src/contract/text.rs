@@ -191,7 +191,7 @@ impl TextRule {
         }
         if !self.deny.is_empty() {
             let classes: Vec<&str> = self.deny.iter().map(|class| class.name()).collect();
-            says.push(format!("no characters of {}", classes.join(", ")));
+            says.push(format!("no characters of the classes {}", classes.join(", ")));
         }
         if !self.scripts.is_empty() {
             let scripts: Vec<&str> = self.scripts.iter().map(|script| script.name()).collect();

@@ -140,7 +140,7 @@ impl Layout {
     fn item_told(&self, item: &Item) -> String {
         let many = match item.count {
             Count::One => String::new(),
-            Count::Fixed(count) => format!(", {count} of it"),
+            Count::Fixed(count) => format!(", {count} of them"),
             Count::Item(at) => {
                 let of = self.0.get(at).map_or("", |item| &*item.name);
                 format!(", as many as `{of}` says")
@@ -149,10 +149,17 @@ impl Layout {
         };
         let constant = match &item.constant {
             None => String::new(),
+            Some(Constant::Int(number @ 10..)) => format!(", always {number} (0x{number:x})"),
             Some(Constant::Int(number)) => format!(", always {number}"),
-            Some(Constant::Bytes(bytes)) => format!(", always `{}`", crate::audit::shown(bytes)),
+            Some(Constant::Bytes(bytes)) => format!(", always `{}`", crate::audit::named(bytes)),
         };
-        format!("{}{many}{constant}", item.kind.told())
+        let kind = item.kind.told();
+        match item.count {
+            Count::Fixed(count) if matches!(item.kind, Kind::Bytes | Kind::Text(_)) => {
+                format!("{count} {kind}{constant}")
+            }
+            _ => format!("{kind}{many}{constant}"),
+        }
     }
 
     fn last(&self) -> Option<&Item> {

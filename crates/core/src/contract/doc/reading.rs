@@ -2,7 +2,7 @@
 //! charsets and layouts, and what texts may hold.
 
 use super::cell;
-use crate::audit::shown;
+use crate::audit::{named, shown};
 use crate::contract::Direction;
 use crate::contract::decode::{DecodeRule, Numbers, StructRule};
 use crate::contract::frame::{AtEof, FrameRule};
@@ -21,8 +21,11 @@ pub(super) fn told(direction: &Direction) -> String {
         ""
     };
     let mut told = format!("{frame}; each holds {payload}{whole}{canonical}.");
-    let texts =
-        direction.decode.gives_text() && !matches!(direction.decode, DecodeRule::Bytes { .. });
+    let texts = match &direction.decode {
+        DecodeRule::Bytes { .. } => false,
+        DecodeRule::Struct(rule) => rule.writing.charset.is_some(),
+        decode => decode.gives_text(),
+    };
     if texts {
         // A string of RESP is bytes.
         let bytes = matches!(direction.decode, DecodeRule::Resp(_));
@@ -49,12 +52,24 @@ pub(super) fn layout(direction: &Direction) -> String {
 }
 
 fn items(rule: &StructRule, direction: &Direction) -> String {
-    let mut table = "| message | items, one behind the other |\n|---|---|\n".to_owned();
+    let mut table = String::new();
+    let head = rule.head.names().count();
+    if head > 0 {
+        table.push_str("| what all begin with | holds |\n|---|---|\n");
+        for (name, told) in rule.head.told() {
+            let _ = writeln!(table, "| `{name}` | {} |", cell(&told));
+        }
+        table.push('\n');
+    }
+    let behind = if head > 0 { "then" } else { "items" };
+    let _ = writeln!(table, "| message | {behind}, one behind the other |\n|---|---|");
     for message in &direction.messages {
         let layout = message.layout.as_ref().unwrap_or(&rule.head);
-        let items = layout.told().map(|(name, told)| format!("`{name}` {}", cell(&told)));
+        let items = layout.told().skip(head);
+        let items = items.map(|(name, told)| format!("`{name}` {}", cell(&told)));
         let items: Vec<String> = items.collect();
-        let _ = writeln!(table, "| `{}` | {} |", message.name, items.join("<br>"));
+        let items = if items.is_empty() { "nothing".to_owned() } else { items.join("<br>") };
+        let _ = writeln!(table, "| `{}` | {items} |", message.name);
     }
     if let Some((name, checksum)) = &rule.check {
         let _ = writeln!(table, "\n`{name}` is the {} of all bytes before it.", checksum.name());
@@ -76,7 +91,10 @@ fn frame(rule: &FrameRule) -> String {
             let empty = if lines.skip_empty { "; empty ones are dropped" } else { "" };
             format!("Lines that end with {end}{last}{empty}")
         }
-        FrameRule::Delimiter(rule) => format!("Frames that end with `{}`", shown(rule.bytes())),
+        FrameRule::Delimiter(rule) => {
+            let bytes = if rule.bytes().len() == 1 { "byte" } else { "bytes" };
+            format!("Frames that end with the {bytes} `{}`", named(rule.bytes()))
+        }
         FrameRule::Length(rule) => format!("Frames that say their length ahead ({})", rule.told()),
         FrameRule::Mbap => "Frames of Modbus/TCP".to_owned(),
         FrameRule::Netstring => "Netstrings".to_owned(),

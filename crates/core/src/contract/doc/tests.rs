@@ -33,7 +33,7 @@ fn texts_charsets_layouts_and_frames_are_told() {
             "fixed columns in `euc-kr`",
             "| `txid` | 8 | ASCII digits |",
             "| `filler` | 5 | spaces, which are no part of the message |",
-            "in Unicode's composed form (NFC); no characters of control, noncharacter; of the scripts Hangul, Latin, Common",
+            "in Unicode's composed form (NFC); no characters of the classes control, noncharacter; of the scripts Hangul, Latin, Common",
             "`${txid}` is `/txid` of what is refused if that holds: matches `[0-9]{8}`; else `00000000`",
         ],
     );
@@ -43,7 +43,7 @@ fn texts_charsets_layouts_and_frames_are_told() {
         &ledger,
         &[
             "SHA-256 of its file and its schema files: `",
-            "Texts: in Unicode's composed form (NFC); no characters of control, line, bidi",
+            "Texts: in Unicode's composed form (NFC); no characters of the classes control, line, bidi",
             "`/id` of its request, which is an integer, larger than that of every request before it",
         ],
     );
@@ -85,4 +85,67 @@ fn what_is_open_is_said_to_be_open() {
         let said = document.split("## What a policy decides").next().unwrap();
         assert!(!said.contains("|  |"), "a blank cell\n{said}");
     }
+}
+
+const PUMP: &str = r#"
+contract      = "pump/1"
+initial_state = "idle"
+
+[limits]
+rate = { per = "identity", messages = "20/s" }
+
+[client]
+frame  = { kind = "length", type = "u16le", at = 4, magic = "hex:aa55", adjust = 2 }
+decode = { kind = "struct", order = "le", from = "frame", layout = ["magic: u16be = 0xaa55", "type: u16", "length: u16"], check = { item = "crc", kind = "crc16-modbus" } }
+tag    = "type"
+
+[[client.message]]
+name    = "all"
+match   = [1]
+layout  = ["crc: u16"]
+action  = "pump.all"
+expects = "many"
+state   = { from = ["idle"] }
+
+[server]
+frame  = { kind = "delimiter", bytes = "\u0000" }
+decode = { kind = "kv", charset = "ascii", sep = ";", eq = "=", names = ["pump", "rate", "sum", "key"] }
+
+[[server.message]]
+name        = "one"
+answers     = ["all"]
+has         = ["/pump"]
+fields.pump = { int = [1, 40] }
+fields.rate = { decimal = { digits = 3, scale = 2, min = "-0.05", max = "125" } }
+fields.key  = { len = [1, 8], secret = true }
+
+[[server.message]]
+name       = "end"
+answers    = ["all"]
+last       = true
+lacks      = ["/pump"]
+fields.sum = { decimal = { digits = 4, scale = 0, min = "0" } }
+"#;
+
+// P12
+#[test]
+fn bounds_states_and_the_last_reply_are_told() {
+    let pump = document(PUMP);
+    says(
+        &pump,
+        &[
+            "A connection begins in the state `idle`.",
+            "`/rate` a decimal of at most 3 digits before the point and 2 behind it, -0.05 to 125.00",
+            "`/sum` a decimal of at most 4 digits, at least 0",
+            "| `all`; the last reply |",
+            "`/key` 1 to 8 long, secret<br>",
+            "each begins with the bytes `aa 55`",
+            "Frames that end with the byte `00`",
+            "| `magic` | an unsigned integer of 2 bytes, most significant first, always 43605 (0xaa55) |",
+            "| `all` | `crc` an unsigned integer of 2 bytes, least significant first |",
+        ],
+    );
+    assert!(!pump.contains("is a secret"), "a secret is told once\n{pump}");
+    let texts = pump.matches("Texts: ").count();
+    assert_eq!(texts, 1, "numbers are no texts\n{pump}");
 }

@@ -70,6 +70,30 @@ impl Decimal {
         Ok(made)
     }
 
+    /// What it is, for people.
+    fn told(&self) -> String {
+        let digits = if self.digits == 1 { "digit" } else { "digits" };
+        let mut of = format!("a decimal of at most {} {digits}", self.digits);
+        if self.scale > 0 {
+            of = format!("{of} before the point and {} behind it", self.scale);
+        }
+        match (self.min.map(|n| self.spelled(n)), self.max.map(|n| self.spelled(n))) {
+            (Some(min), Some(max)) => format!("{of}, {min} to {max}"),
+            (Some(min), None) => format!("{of}, at least {min}"),
+            (None, Some(max)) => format!("{of}, at most {max}"),
+            (None, None) => of,
+        }
+    }
+
+    /// A bound as a contract may write it.
+    fn spelled(&self, units: i128) -> String {
+        let digits = format!("{:0>width$}", units.unsigned_abs(), width = self.scale + 1);
+        let (whole, fraction) = digits.split_at(digits.len() - self.scale);
+        let sign = if units < 0 { "-" } else { "" };
+        let point = if fraction.is_empty() { "" } else { "." };
+        format!("{sign}{whole}{point}{fraction}")
+    }
+
     /// Whether each such number is a `decimal` of Cedar: at most four digits behind the point, and
     /// a count of ten-thousandths that fits 64 bits.
     fn fits_policies(&self) -> bool {
@@ -169,9 +193,7 @@ impl Form {
     #[must_use]
     pub fn told(&self) -> String {
         match self {
-            Self::Decimal(rule) => {
-                format!("a decimal of {} and {} digits", rule.digits, rule.scale)
-            }
+            Self::Decimal(rule) => rule.told(),
             Self::Day => "a day `YYYYMMDD`".to_owned(),
             Self::ShortDay => "a day `YYMMDD`".to_owned(),
             Self::Rfc3339 => "a date and time of RFC 3339".to_owned(),

@@ -169,7 +169,7 @@ fn setups(top: &Table<'_, '_>, machine: &Machine<'_>, has_states: bool) {
         let text =
             format!("`{}` asks no policy, and may be said where others may be{place}", setup.name);
         let finding = top.document().error("K-52", span.clone(), text).warning();
-        top.document().find(finding.hint("give it a `state` of its own"));
+        top.document().find(finding.hint("give it an `action`, or a `state` of its own"));
     }
 }
 

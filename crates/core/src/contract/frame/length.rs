@@ -1,7 +1,7 @@
 //! `length`: a frame says ahead how long it is.
 
 use super::{Frame, too_large};
-use crate::audit::shown;
+use crate::audit::{named, shown};
 use crate::rejection::{Reason, Violation};
 
 /// A length above this is refused whatever the contract says.
@@ -130,7 +130,7 @@ impl Length {
             says.push(format!("behind {} bytes", self.at));
         }
         if !self.magic.is_empty() {
-            says.push(format!("each begins with `{}`", shown(&self.magic)));
+            says.push(format!("each begins with the bytes `{}`", named(&self.magic)));
         }
         if self.includes_header {
             says.push("which counts the bytes ahead of the payload too".to_owned());
@@ -189,7 +189,11 @@ impl Length {
         let seen = buffer.get(..=wrong).unwrap_or(buffer);
         Err(Violation::new(
             Reason::Magic,
-            format!("the frame begins with `{}`, not with the magic bytes", shown(seen)),
+            format!(
+                "the frame begins with `{}`, not with the magic bytes `{}`",
+                shown(seen),
+                named(&self.magic)
+            ),
         ))
     }
 
