@@ -8,7 +8,7 @@ use super::grouping::{Group, Groups, Tag, word};
 use super::lines::{self, Lines};
 use super::pairing::{self, By, Paired, Turn};
 use super::reading::{self, Kind, Reading};
-use super::shape::{Shape, is_secret, quoted};
+use super::shape::{Shape, is_secret, opens_secret, quoted};
 use super::{Manner, Message};
 use crate::contract::Side;
 use crate::contract::value::Value;
@@ -183,13 +183,14 @@ impl General<'_> {
         let _ = writeln!(
             text,
             "\n[limits]\nmessage        = {}  # the largest of the client has {ours} bytes\n\
-             server_message = {}  # the largest of the server has {theirs} bytes\n\
-             in_flight      = {}  # at most {} were open",
+             server_message = {}  # the largest of the server has {theirs} bytes",
             room(ours),
             room(theirs),
-            (paired.open * 2).next_power_of_two().clamp(4, 1024),
-            paired.open,
         );
+        if paired.by != By::None {
+            let room = (paired.open * 2).next_power_of_two().clamp(4, 1024);
+            let _ = writeln!(text, "in_flight      = {room}  # at most {} were open", paired.open);
+        }
         if client.reading.kind == Kind::Json || server.reading.kind == Kind::Json {
             let trees = || client.reading.trees.iter().chain(&server.reading.trees);
             let deepest = trees().map(depth).max().unwrap_or(1);
@@ -311,8 +312,16 @@ fn entries(spoken: &Spoken, key: Option<&str>) -> Vec<Entry> {
         let trees = group.members.iter().filter_map(|at| spoken.reading.trees.get(*at));
         match spoken.lines.get(at) {
             Some(Lines { grammar, fields, .. }) => {
+                secret = !fields.is_empty() && opens_secret(&group.name);
                 body.push(format!("grammar = '{grammar}'"));
-                body.extend(aligned(fields));
+                let mut fields = fields.clone();
+                if secret {
+                    let hide = |(_, rule, _): &mut (String, Vec<String>, String)| {
+                        rule.push("secret = true".to_owned());
+                    };
+                    fields.iter_mut().for_each(hide);
+                }
+                body.extend(aligned(&fields));
             }
             None => {
                 let shape = Shape::of(trees);

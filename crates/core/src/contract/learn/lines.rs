@@ -5,7 +5,7 @@
 
 use super::Manner;
 use super::grouping::{Group, named};
-use super::shape::Shape;
+use super::shape::{Shape, opens_secret};
 use crate::contract::field::canonical_integer;
 use crate::contract::value::Value;
 use std::collections::BTreeMap;
@@ -99,7 +99,10 @@ fn parts_or_rest(group: Group, texts: &[&str], word: &str, ascii: bool) -> Lines
     }
     let rests: Option<Vec<&str>> = rests.into_iter().collect();
     match rests {
-        Some(rests) if even(&rests) => parts(group, &rests, &format!("{word} ")),
+        // Of a secret no value stands in a rule, only how long it may be.
+        Some(rests) if even(&rests) && !opens_secret(word) => {
+            parts(group, &rests, &format!("{word} "))
+        }
         Some(rests) => whole(group, &rests, &format!("{word} "), ascii, false),
         // Alone and with a rest: the blank belongs to the rest.
         None => {
@@ -159,7 +162,8 @@ fn parts(group: Group, texts: &[&str], prefix: &str) -> Lines {
                 let (lo, hi) = ints.rounded_ints();
                 let digits = lo.unsigned_abs().max(hi.unsigned_abs()).to_string().len();
                 let sign = if lo < 0 { "-?" } else { "" };
-                grammar.push_str(&format!("(?P<{name}>{sign}[0-9]{{1,{digits}}})"));
+                let many = if digits == 1 { String::new() } else { format!("{{1,{digits}}}") };
+                grammar.push_str(&format!("(?P<{name}>{sign}[0-9]{many})"));
                 let (_, words) = ints.rule("", false);
                 fields.push((name, vec![format!("int = [{lo}, {hi}]")], words));
             }

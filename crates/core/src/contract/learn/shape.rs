@@ -58,6 +58,12 @@ pub(super) fn is_secret(name: &str) -> bool {
     name == "pin" || SECRETS.iter().any(|secret| name.contains(secret))
 }
 
+/// Whether the first word of a line says that what follows is a secret.
+pub(super) fn opens_secret(word: &str) -> bool {
+    is_secret(word)
+        || ["pass", "pwd", "auth"].iter().any(|secret| word.eq_ignore_ascii_case(secret))
+}
+
 /// All values at one place.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Shape {

@@ -409,6 +409,30 @@ fn a_name_with_a_line_end_adds_no_line_to_a_draft() {
     }
 }
 
+// P10
+#[test]
+fn what_follows_the_word_for_a_secret_comes_into_no_draft() {
+    let turns = [
+        (Side::Client, "PASS hunter\r\n"),
+        (Side::Server, "OK\r\n"),
+        (Side::Client, "LIST\r\n"),
+        (Side::Server, "OK\r\n"),
+        (Side::Client, "PASS other\r\n"),
+        (Side::Server, "OK\r\n"),
+    ];
+    let draft = learn("ward", &[said(&turns), said(&turns)].concat()).unwrap();
+    assert!(draft.text.contains("secret = true"), "{}", draft.text);
+    assert!(!draft.text.contains("hunter") && !draft.text.contains("other"), "{}", draft.text);
+    assert!(passes(&loaded(&draft), b"PASS hunter\r\n"));
+}
+
+#[test]
+fn a_text_that_ends_with_nul_is_written_as_text() {
+    let turns = [(Side::Client, "id=1\0"), (Side::Server, "id=1;v=2\0")];
+    let draft = learn("sensor", &said(&turns)).unwrap();
+    assert!(draft.text.contains(r#"["id=1\u0000"]"#), "{}", draft.text);
+}
+
 #[test]
 fn what_cannot_be_cut_says_where_each_framing_stops() {
     let said = vec![(Side::Client, b"\x00\x01\xff\xff\xff\xff no frame of any kind".to_vec())];

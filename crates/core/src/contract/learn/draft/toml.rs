@@ -70,12 +70,7 @@ pub(super) fn test(
 /// Bytes as a contract writes them.
 pub(super) fn vector(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
-        Ok(text)
-            if !text.starts_with("hex:")
-                && !text.contains(|c: char| c.is_control() && !"\r\n\t".contains(c)) =>
-        {
-            quoted(text)
-        }
+        Ok(text) if !text.starts_with("hex:") && is_written(text) => quoted(text),
         _ => {
             let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
             format!("\"hex: {}\"", digits.join(" "))
@@ -101,6 +96,12 @@ pub(super) fn comment(words: &str) -> String {
         }
     }
     line
+}
+
+/// Whether people read it as text: a NUL may end it, other controls but blanks are nowhere.
+fn is_written(text: &str) -> bool {
+    let text = text.strip_suffix('\0').filter(|text| !text.is_empty()).unwrap_or(text);
+    !text.contains(|c: char| c.is_control() && !"\r\n\t".contains(c))
 }
 
 /// A name as a segment of a pointer.
