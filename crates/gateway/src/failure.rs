@@ -70,6 +70,12 @@ impl Failure {
         Self { exit: Exit::CannotStart, sentence: None, findings }
     }
 
+    /// The same failure of a command that has no answer without it: exit code 2.
+    #[must_use]
+    pub fn unanswered(self) -> Self {
+        Self { exit: Exit::CannotStart, ..self }
+    }
+
     /// The exit that it leads to.
     #[must_use]
     pub fn exit(&self) -> Exit {

@@ -314,7 +314,10 @@ impl Policy {
         };
         let named = policies.iter().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", ");
         let sentence = match (reason, policies.is_empty()) {
-            (Reason::PolicyError, _) => {
+            (Reason::PolicyError, true) => {
+                format!("no policy could be asked about {identity}, which denies {what}: {detail}")
+            }
+            (Reason::PolicyError, false) => {
                 format!(
                     "policy {named} could not be evaluated for {identity}, which denies {what}: {detail}"
                 )

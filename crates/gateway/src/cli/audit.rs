@@ -4,6 +4,8 @@ use super::report::{Look, Report};
 use super::{Exit, Failure, Global};
 use crate::audit::{Broken, LONGEST_LINE, list, verify};
 use segwan_core::audit::shown;
+use segwan_core::finding::nearest;
+use segwan_core::rejection::Reason;
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::fs::File;
@@ -116,14 +118,26 @@ fn files(count: usize) -> String {
 fn failed(broken: &Broken) -> Failure {
     if broken.line == 0 {
         Failure::cannot_start(broken.to_string())
-            .hint("`segwan audit verify DIR`, or `--state DIR`")
+            .hint("name the log's directory, or with `--state DIR` the state that holds it")
     } else {
         Failure::refused(broken.to_string())
     }
 }
 
+/// Whether this version puts such a word on record.
+fn is_reason(word: &str) -> bool {
+    Reason::ALL.iter().any(|reason| reason.as_str() == word)
+}
+
 impl Show {
     fn run(&self, directory: &Path, global: &Global) -> Result<Exit, Failure> {
+        if let Some(word) = self.reason.as_deref().filter(|word| !is_reason(word)) {
+            let near = nearest(word, Reason::ALL.iter().map(|reason| reason.as_str()));
+            let near = near.map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
+            global
+                .report
+                .warning(&format!("no event has the reason `{}`{near}", shown(word.as_bytes())));
+        }
         let mut last: VecDeque<String> = VecDeque::new();
         let most = self.last.map(|last| last as usize);
         for path in list(directory).map_err(|broken| failed(&broken))? {

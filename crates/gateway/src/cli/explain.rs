@@ -6,8 +6,8 @@
 use super::report::Look;
 use super::{Exit, Failure, Global};
 use crate::admin::client;
-use crate::config::Config;
 use crate::config::contract::load_contract;
+use crate::config::{Config, read};
 use crate::explain::{Explanation, LONGEST, Question, Rules, Step, explain, find, unspoken};
 use crate::gateway::{Inspection, NOT_ENFORCED};
 use segwan_core::finding::Finding;
@@ -94,7 +94,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
         None => {
             let question = args.question(&args.domain(None)?, message.as_deref())?;
             let socket = global.state_dir(None)?.join("run/admin.sock");
-            client::post(&socket, "/v1/explain", &question)?
+            client::post(&socket, "/v1/explain", &question).map_err(Failure::unanswered)?
         }
     };
     if args.json {
@@ -132,9 +132,10 @@ impl Args {
         }
         if let Some(hex) = &self.hex {
             let digits: String = hex.to_ascii_lowercase().split_ascii_whitespace().collect();
-            return segwan_pki::key::from_hex(&digits)
-                .map(Some)
-                .ok_or_else(|| Failure::cannot_start(format!("`{hex}` is not hex")));
+            return segwan_pki::key::from_hex(&digits).map(Some).ok_or_else(|| {
+                Failure::cannot_start(format!("`{hex}` is not hex"))
+                    .hint("two digits for each byte, `aa 55 01`, without `0x`")
+            });
         }
         let Some(file) = &self.message else { return Ok(None) };
         let most = LONGEST as u64 + 1;
@@ -208,9 +209,7 @@ fn source(file: &Path) -> Result<PolicySource, Failure> {
 }
 
 fn read(path: &Path) -> Result<String, Vec<Finding>> {
-    std::fs::read_to_string(path).map_err(|error| {
-        vec![Finding::whole(&path.display().to_string(), format!("it cannot be read: {error}"))]
-    })
+    read::text(path).map_err(|why| vec![Finding::whole(&path.display().to_string(), why)])
 }
 
 fn now() -> Now {
@@ -244,8 +243,13 @@ fn show(told: &Explanation, args: &Args, global: &Global) {
         }
     };
     if args.message.is_some() || args.text.is_some() || args.hex.is_some() {
-        also("the service would see", told.service_sees.as_deref().or(Some("nothing")));
-        also("the peer would hear", told.peer_hears.as_deref().or(Some("nothing")));
+        let said = |text: &Option<String>| match text {
+            None => "nothing".to_owned(),
+            Some(text) if args.hex.is_some() => as_hex(text),
+            Some(text) => text.clone(),
+        };
+        also("the service would see", Some(&said(&told.service_sees)));
+        also("the peer would hear", Some(&said(&told.peer_hears)));
     }
     also("the connection ends", told.ends.as_deref());
     let beside = told.beside.as_ref().map(|one| {
@@ -253,6 +257,17 @@ fn show(told: &Explanation, args: &Args, global: &Global) {
         format!("{} ({NOT_ENFORCED}): {}{reason}: {}", one.contract, one.verdict, one.sentence)
     });
     also("beside it", beside.as_deref());
+}
+
+/// Bytes in the form in which they were asked about; a text that was cut stays as it is.
+fn as_hex(text: &str) -> String {
+    match unspoken(text) {
+        Ok(bytes) if !text.contains('…') => {
+            let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            digits.join(" ")
+        }
+        _ => text.to_owned(),
+    }
 }
 
 fn line(step: &Step, number: Option<u64>, global: &Global) {

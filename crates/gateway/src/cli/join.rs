@@ -9,10 +9,10 @@ use crate::process::{Hangups, Process, Signals};
 use segwan::{Agent, Expected, TlsFloor};
 use segwan_core::limits::Limits;
 use segwan_pki::directory::{ServiceHint, StateDir};
-use segwan_pki::enrollment::Token;
+use segwan_pki::enrollment::{Token, TokenError};
 use std::io::Read;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Enroll with a token, then let plain clients reach a protected service
 #[derive(Debug, clap::Args)]
@@ -116,7 +116,11 @@ fn token(text: Option<&str>, name: &str) -> Result<Option<Token>, Failure> {
     } else {
         text
     };
-    let token = Token::parse(text).map_err(|error| Failure::cannot_start(error.to_string()))?;
+    let token = Token::parse(text).map_err(|error| {
+        let file = matches!(error, TokenError::Prefix) && Path::new(text.trim()).exists();
+        let hint = format!("of a file: `segwan join - --as {name} < FILE`");
+        Failure::cannot_start(error.to_string()).hint_if(file.then_some(hint))
+    })?;
     if token.name != name {
         let sentence = format!("the token is for `{}`, not for `{name}`", token.name);
         return Err(Failure::cannot_start(sentence).hint(format!("--as {}", token.name)));
@@ -132,7 +136,7 @@ async fn enrolled(args: &Args, token: Option<&Token>, state: &StateDir) -> Resul
     }
     Agent::resume(store)?.ok_or_else(|| {
         Failure::cannot_start(format!("there are no credentials of `{}` here", args.name))
-            .hint("the first time, join with a token")
+            .hint(format!("the first time, join with a token: `segwan token new {}` makes one where the Authority is", args.name))
     })
 }
 

@@ -7,7 +7,7 @@ use super::{Exit, Failure, Global, runtime};
 use crate::capture::Capture;
 use crate::config::{
     AuthorityConfig, Config, CustodyConfig, DEFAULT_TRUST_DOMAIN, IdentitySource, Service, Source,
-    TrustFiles, contract,
+    TrustFiles, contract, read,
 };
 use crate::gateway::{CONTRACT_GRACE, Inspection, NOT_ENFORCED, Upstream, and_beside};
 use crate::process::{Hangups, Process, Signals, TOKEN_LIFETIME};
@@ -24,8 +24,6 @@ use std::path::{Path, PathBuf};
 
 /// The port of an Authority, where nothing else is said.
 const AUTHORITY_PORT: u16 = 7444;
-/// Largest policy file, in bytes.
-const LARGEST_POLICY: u64 = 1 << 20;
 
 /// Protect a plain service
 #[derive(Debug, clap::Args)]
@@ -284,15 +282,8 @@ pub(super) fn inspection(file: &Path, global: &Global) -> Result<Inspection, Fai
 
 /// A policy file.
 pub(crate) fn policy(file: &Path) -> Result<PolicySource, Failure> {
-    let shown = file.display().to_string();
-    let unreadable =
-        |why: String| Failure::cannot_start(format!("policy `{shown}` cannot be read: {why}"));
-    let size = file.metadata().map_err(|error| unreadable(error.kind().to_string()))?.len();
-    if size > LARGEST_POLICY {
-        return Err(unreadable("it is over 1 MiB".to_owned()));
-    }
-    let text = std::fs::read_to_string(file).map_err(|e| unreadable(e.kind().to_string()))?;
-    Ok(PolicySource { file: shown.clone(), text })
+    let text = read::text(file).map_err(Failure::cannot_start)?;
+    Ok(PolicySource { file: file.display().to_string(), text })
 }
 
 /// What runs, who may join, and what the operator should know. Tokens are shown on a terminal

@@ -52,14 +52,17 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
     let draft = match learn(&name, &conversations) {
         Ok(draft) => draft,
         Err(why) => {
-            let mut failure = Failure::refused(why.to_string());
+            let failure = Failure::refused(why.to_string());
             for line in &why.evidence {
                 report.line(format_args!("  {line}"));
             }
-            if why.evidence.is_empty() {
-                failure = failure.hint("let clients use the service while it is recorded");
-            }
-            return Err(failure);
+            let hint = if why.evidence.is_empty() {
+                "let clients use the service while it is recorded"
+            } else {
+                "say how frames are cut in a contract of your own: `segwan contract new length-binary` begins one, \
+                 docs/reference/contract.md lists every `frame`"
+            };
+            return Err(failure.hint(hint));
         }
     };
     for line in
@@ -98,7 +101,7 @@ fn create(file: &Path, text: &str, mode: u32) -> Result<(), Failure> {
 fn taken(file: &Path) -> Failure {
     let sentence = format!("there is a file `{}` already", file.display());
     Failure::cannot_start(sentence)
-        .hint("a contract that somebody wrote is not overwritten or widened")
+        .hint("nothing is overwritten: name another file, or move that one")
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::config::contract::load_contract;
 use crate::config::{Config, DEFAULT_TRUST_DOMAIN, policy, read};
 use segwan_core::finding::Finding;
 use segwan_core::identity::Identity;
+use segwan_core::policy::schema::ActionShape;
 use segwan_core::policy::{Policy, PolicySource};
 use std::path::{Path, PathBuf};
 
@@ -111,7 +112,7 @@ fn check(args: &CheckArgs, global: &Global) -> Result<Exit, Failure> {
         }
     } else if let (Some(contract), Some(service)) = (&args.contract, &args.service) {
         let files: Vec<&Path> = args.files.iter().map(PathBuf::as_path).collect();
-        let (_, more) = compile(service, contract, &files, &[])?;
+        let (_, _, more) = compile(service, contract, &files, &[])?;
         warnings.extend(more);
         let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
         checked.push((service.clone(), files.join(", ")));
@@ -124,13 +125,13 @@ fn check(args: &CheckArgs, global: &Global) -> Result<Exit, Failure> {
     Ok(if args.strict && !warnings.is_empty() { Exit::Warnings } else { Exit::Done })
 }
 
-/// The policies of a service against its contract; gives them with their warnings.
+/// The policies of a service against its contract, the actions that it has, and warnings.
 fn compile(
     service: &str,
     contract: &Path,
     files: &[&Path],
     allow: &[Identity],
-) -> Result<(Policy, Vec<Finding>), Failure> {
+) -> Result<(Policy, Vec<ActionShape>, Vec<Finding>), Failure> {
     let contract = match contract {
         raw if raw == Path::new("raw") => None,
         file => Some(load_contract(file)?.0),
@@ -143,7 +144,7 @@ fn compile(
     let actions = contract.as_ref().map(|contract| contract.actions()).unwrap_or_default();
     let (policy, warnings) = Policy::compile(service, &actions, allow, &sources)?;
     let role = contract.as_ref().and_then(|contract| contract.role());
-    Ok((policy.with_roles(role), warnings))
+    Ok((policy.with_roles(role), actions, warnings))
 }
 
 /// A name as an operator writes it: an identity, or short for one of the default trust domain.

@@ -7,9 +7,12 @@ use crate::config::read;
 use crate::explain::supposed;
 use segwan_core::contract::value::Value;
 use segwan_core::document::{Document, Table, integer, kind};
+use segwan_core::finding::nearest;
 use segwan_core::identity::Identity;
 use segwan_core::now::Now;
+use segwan_core::policy::schema::ActionShape;
 use segwan_core::policy::{Ask, ConnectionFacts, DecisionCache, Policy};
+use segwan_core::rejection::Reason;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -36,6 +39,7 @@ struct Question {
 /// The service's policies and the questions about them.
 struct Questions {
     policy: Policy,
+    actions: Vec<ActionShape>,
     all: Vec<Question>,
 }
 
@@ -47,7 +51,7 @@ pub(super) fn run(files: &[PathBuf], global: &Global) -> Result<Exit, Failure> {
         let questions = read_questions(file)?;
         report.line(format_args!("{}", report.style(Look::Bold, file.display().to_string())));
         for question in &questions.all {
-            match ask(&questions.policy, question) {
+            match ask(&questions.policy, &questions.actions, question) {
                 Ok(()) => {
                     held += 1;
                     let pass = report.style(Look::Good, "pass");
@@ -73,7 +77,9 @@ pub(super) fn run(files: &[PathBuf], global: &Global) -> Result<Exit, Failure> {
 
 /// Asks one question; says what is otherwise than it should be. Every message is of somebody who
 /// was admitted, so whoever may not connect may do nothing.
-fn ask(policy: &Policy, question: &Question) -> Result<(), String> {
+fn ask(policy: &Policy, actions: &[ActionShape], question: &Question) -> Result<(), String> {
+    // Whatever does not fit is denied, but that is no answer to what was meant.
+    misfit(actions, question).map_or(Ok(()), Err)?;
     let now = Now { instant: Instant::now(), unix_ms: question.now_ms };
     let peer = supposed(question.principal.clone(), question.role.clone(), now);
     let connection =
@@ -97,6 +103,9 @@ fn ask(policy: &Policy, question: &Question) -> Result<(), String> {
     });
     let (allowed, policies, sentence) = match answer {
         Ok(policies) => (true, policies, String::new()),
+        Err(denial) if denial.reason == Reason::PolicyError && denial.policies.is_empty() => {
+            return Err(lacking(actions, question));
+        }
         Err(denial) => (false, denial.policies, denial.sentence),
     };
     let by = if policies.is_empty() { "no policy".to_owned() } else { policies.join(", ") };
@@ -113,6 +122,45 @@ fn ask(policy: &Policy, question: &Question) -> Result<(), String> {
         }
         _ => Ok(()),
     }
+}
+
+/// Why no message could ask this, if so: an action that the contract has not, or a context that is
+/// none of its messages.
+fn misfit(actions: &[ActionShape], question: &Question) -> Option<String> {
+    let action = question.action.as_str();
+    if action == "connect" {
+        return None;
+    }
+    let Some(shape) = actions.iter().find(|shape| shape.name == action) else {
+        let near = nearest(action, actions.iter().map(|shape| shape.name.as_str()));
+        let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        return Some(format!("no message of the contract asks for `{action}`{near}"));
+    };
+    let unknown = |(name, _): &&(String, Value<'_>)| !shape.context.iter().any(|a| a.name == *name);
+    if let Some((name, _)) = question.context.iter().find(unknown) {
+        let near = nearest(name, shape.context.iter().map(|shown| shown.name.as_str()));
+        let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        return Some(format!("`{action}` shows no `{name}` in its context{near}"));
+    }
+    None
+}
+
+/// What a question lacks that could not be asked. Where policies read nothing of the context it may
+/// be left out, so this is looked at only then.
+fn lacking(actions: &[ActionShape], question: &Question) -> String {
+    let shape = actions.iter().find(|shape| shape.name == question.action);
+    let shown = shape.map(|shape| shape.context.as_slice()).unwrap_or_default();
+    let given = |name: &str| question.context.iter().any(|(own, _)| own == name);
+    let absent = shown.iter().filter(|shown| !shown.optional && !given(&shown.name));
+    let absent: Vec<String> = absent.map(|shown| format!("`{}`", shown.name)).collect();
+    let action = &question.action;
+    if absent.is_empty() {
+        return format!(
+            "it is no question about `{action}`: its resource and the types of its context are not those that \
+             `segwan contract schema` prints"
+        );
+    }
+    format!("its context has no {}, which `{action}` always shows", absent.join(", "))
 }
 
 fn read_questions(file: &Path) -> Result<Questions, Failure> {
@@ -154,8 +202,8 @@ fn read_questions(file: &Path) -> Result<Questions, Failure> {
     let files: Vec<PathBuf> = policies.iter().map(|name| beside(name)).collect();
     let files: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
     let contract = beside(&contract.unwrap_or_default());
-    let (policy, _) = compile(&service.unwrap_or_default(), &contract, &files, &allow)?;
-    Ok(Questions { policy, all: all.into_iter().flatten().collect() })
+    let (policy, actions, _) = compile(&service.unwrap_or_default(), &contract, &files, &allow)?;
+    Ok(Questions { policy, actions, all: all.into_iter().flatten().collect() })
 }
 
 fn question(table: &Table<'_, '_>, domain: Option<&str>) -> Option<Question> {
