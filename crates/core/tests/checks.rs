@@ -129,6 +129,13 @@ const ERRORS: &[Row] = &[
         )],
     ),
     (
+        "K-10",
+        &[(
+            "frame = { kind = \"lines\" }\ndecode = { kind = \"json\" }\ntag",
+            "§frame = { kind = \"headers\", allow = [\"Content-Length\", \"content-encoding\"] }\ndecode = { kind = \"json\" }\ntag",
+        )],
+    ),
+    (
         "K-11",
         &[
             (

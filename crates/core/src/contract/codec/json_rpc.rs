@@ -9,6 +9,7 @@ pub(crate) mod envelope;
 mod tests;
 
 use super::plain_reply;
+use crate::contract::charset::Charset;
 use crate::contract::decode::{JsonRule, Numbers, write_json};
 use crate::contract::field::FieldRule;
 use crate::contract::frame::{AtEof, FrameRule, Headers, Lines};
@@ -80,7 +81,7 @@ impl JsonRpc {
     pub(super) fn frame(&self) -> FrameRule {
         let at_eof = AtEof::Reject;
         match self.framing {
-            Framing::Headers => FrameRule::Headers(Headers::default()),
+            Framing::Headers => FrameRule::Headers(Headers::default().read_in(Some(Charset::Utf8))),
             Framing::Lines => FrameRule::Lines(Lines {
                 lf: true,
                 crlf: false,

@@ -8,6 +8,7 @@ use super::{ReadFile, fields};
 use crate::contract::charset::Charset;
 use crate::contract::codec::Codec;
 use crate::contract::decode::DecodeRule;
+use crate::contract::frame::FrameRule;
 use crate::contract::text::TextRule;
 use crate::contract::value::Pointer;
 use crate::contract::{Direction, MessageRule, Pairing, Reuse, Side};
@@ -57,6 +58,7 @@ pub(super) fn direction(
     let text = fields::text_rule(&table);
     let forward = table.text("forward").map(|forward| (forward.value, forward.span));
     let (decode, grammar) = decode?;
+    let frame = frame.map(|frame| fitted(&table, frame, &decode));
     let ascii = !matches!(decode, DecodeRule::Json(_)) && decode.charset() == Some(Charset::Ascii);
     let (decoder, grammar_of_all) = (&decode, grammar.as_ref());
     let reader = Reader {
@@ -151,6 +153,19 @@ pub(super) fn direction(
         whole,
         names,
     })
+}
+
+/// The frame for bodies that are read so: no header says that they are to be read otherwise (K-10).
+fn fitted(table: &Table<'_, '_>, frame: FrameRule, decode: &DecodeRule) -> FrameRule {
+    let FrameRule::Headers(headers) = frame else { return frame };
+    if !matches!(decode, DecodeRule::Bytes { .. })
+        && let Some(name) = headers.recodes()
+    {
+        let text = format!("`{name}` says that a body is another than the one that is read");
+        let hint = "leave it out of `allow`, or read bodies as `bytes`";
+        table.error_with_hint("K-10", table.key_span("frame"), text, hint);
+    }
+    FrameRule::Headers(headers.read_in(decode.charset()))
 }
 
 fn is_raw(table: &Table<'_, '_>) -> bool {

@@ -1,11 +1,16 @@
 //! `headers`: lines of `Name: value`, an empty line, then as many bytes as one of them says.
 //!
 //! Read as strictly as can be, because two readers that disagree about a header disagree where
-//! the next frame begins: one spelling of a line, no name twice, none that is not allowed.
+//! the next frame begins: one spelling of a line, no name twice, none that is not allowed. For the
+//! same reason none says that the body is to be read in another way than the contract reads it.
 
 use super::{Frame, digits, endless, too_large};
 use crate::audit::shown;
+use crate::contract::charset::Charset;
 use crate::rejection::{Reason, Violation};
+
+/// Headers that say that the bytes of a body are not those that were meant.
+const RECODE: [&str; 2] = ["Content-Encoding", "Content-Transfer-Encoding"];
 
 /// Which headers there may be, and which one says the length.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +23,8 @@ pub struct Headers {
     max_headers: usize,
     /// Most bytes up to and with the empty line.
     max_header_bytes: usize,
+    /// What the text of a body is read in; none where it is bytes.
+    charset: Option<Charset>,
 }
 
 impl Default for Headers {
@@ -28,6 +35,7 @@ impl Default for Headers {
             allow: vec!["Content-Length".into(), "Content-Type".into()],
             max_headers: 16,
             max_header_bytes: 4096,
+            charset: None,
         }
     }
 }
@@ -47,6 +55,10 @@ impl Headers {
         if let Some(name) = allow.iter().find(|name| !is_token(name.as_bytes())) {
             return Err(format!("`{name}` is not a header's name"));
         }
+        if allow.iter().any(|name| name.eq_ignore_ascii_case("Transfer-Encoding")) {
+            let why = "says where a frame ends in another way than its length does";
+            return Err(format!("`Transfer-Encoding` {why}, so it is never allowed"));
+        }
         if !allow.iter().any(|name| name.eq_ignore_ascii_case(length)) {
             return Err(format!("`allow` lacks `{length}`, which says the length"));
         }
@@ -63,7 +75,20 @@ impl Headers {
             return Err("`max_header_bytes` is 16 to 65536".to_owned());
         }
         let allow = allow.iter().map(|name| Box::from(*name)).collect();
-        Ok(Self { length: length.into(), allow, max_headers, max_header_bytes })
+        let length = length.into();
+        Ok(Self { length, allow, max_headers, max_header_bytes, charset: None })
+    }
+
+    /// The same rule for bodies that are read in this charset, so that no `Content-Type` may name
+    /// another one.
+    pub(in crate::contract) fn read_in(self, charset: Option<Charset>) -> Self {
+        Self { charset, ..self }
+    }
+
+    /// The first header that may stand there and says that the body is not what it looks like.
+    pub(in crate::contract) fn recodes(&self) -> Option<&str> {
+        let recodes = |name: &&str| RECODE.iter().any(|other| other.eq_ignore_ascii_case(name));
+        self.allow.iter().map(|name| &**name).find(recodes)
     }
 
     /// Which headers there are, for people.
@@ -134,6 +159,14 @@ impl Headers {
             if self.length.as_bytes().eq_ignore_ascii_case(name) {
                 length = Some(digits::whole(value, 9)?);
             }
+            if name.eq_ignore_ascii_case(b"Content-Type")
+                && let Some(charset) = self.charset.filter(|charset| !agrees(value, *charset))
+            {
+                let (name, value, own) = (shown(name), shown(value), charset.name());
+                return Err(form(format!(
+                    "header `{name}` says `{value}`, and the contract reads the body in `{own}`"
+                )));
+            }
         }
         let missing = || {
             let sentence = format!("no header `{}` says how long the frame is", self.length);
@@ -176,6 +209,31 @@ fn is_token(name: &[u8]) -> bool {
     !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || other(byte))
 }
 
-fn form(sentence: &str) -> Violation {
+/// Whether the value of a `Content-Type` names no charset but this one. Whatever has the word in it
+/// and is no plain parameter of it may be read as one, so it is refused.
+fn agrees(value: &[u8], charset: Charset) -> bool {
+    let value = value.to_ascii_lowercase();
+    value.split(|byte| *byte == b';').map(<[u8]>::trim_ascii).all(|part| {
+        let Some(said) = part.strip_prefix(b"charset=") else {
+            return !part.windows(7).any(|word| word == b"charset");
+        };
+        let bare = said.strip_prefix(b"\"").and_then(|said| said.strip_suffix(b"\""));
+        names(charset).iter().any(|name| name.as_bytes() == bare.unwrap_or(said))
+    })
+}
+
+/// What others call a charset, or one that reads its bytes alike. The Language Server Protocol has
+/// `utf8` beside `utf-8`.
+fn names(charset: Charset) -> &'static [&'static str] {
+    match charset {
+        Charset::Ascii => &["us-ascii", "ascii", "utf-8", "utf8"],
+        Charset::Utf8 => &["utf-8", "utf8"],
+        Charset::Latin1 => &["iso-8859-1", "latin1"],
+        Charset::EucKr => &["euc-kr"],
+        Charset::Cp949 => &["cp949", "ms949", "windows-949"],
+    }
+}
+
+fn form(sentence: impl Into<String>) -> Violation {
     Violation::new(Reason::HeaderForm, sentence)
 }

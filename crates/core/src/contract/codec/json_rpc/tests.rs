@@ -335,6 +335,10 @@ fn two_lengths_before_an_object_end_the_connection_and_none_is_believed() {
         (format!("Content-Length: {length}, {length}"), Reason::LengthForm),
         (format!("Transfer-Encoding: chunked\r\nContent-Length: {length}"), Reason::HeaderUnknown),
         ("Content-Type: text/plain".to_owned(), Reason::HeaderMissing),
+        (
+            format!("Content-Type: a/b; charset=utf-16\r\nContent-Length: {length}"),
+            Reason::HeaderForm,
+        ),
         ("Content-Length: 999999".to_owned(), Reason::FrameTooLarge),
     ] {
         let seen = behind(&headers);

@@ -1,5 +1,6 @@
 use super::*;
 use crate::contract::Side;
+use crate::contract::charset::Charset;
 
 fn headers() -> FrameRule {
     let allow = ["Content-Length", "Content-Type"];
@@ -271,9 +272,64 @@ fn headers_are_read_in_one_way_only() {
         Headers::new("Content-Length", &["Content-Length", "Content-Type"], 1, 64).unwrap(),
     );
     refused(&few, &[b"Content-Type: a\r\nContent-Length: 0\r\n\r\n"], Reason::HeaderForm);
-    for (length, allow) in [("A", &["B"][..]), ("A", &["A", "a"]), ("A b", &["A b"]), ("A", &[])] {
+    for (length, allow) in [
+        ("A", &["B"][..]),
+        ("A", &["A", "a"]),
+        ("A b", &["A b"]),
+        ("A", &[]),
+        ("A", &["A", "transfer-encoding"]),
+    ] {
         assert!(Headers::new(length, allow, 16, 4096).is_err());
     }
+}
+
+// TRAP-06: what lets two readers disagree about what a body says is refused.
+#[test]
+fn a_content_type_names_no_charset_but_the_contracts() {
+    let read_in = |charset| FrameRule::Headers(Headers::default().read_in(charset));
+    let typed = |value: &str| format!("Content-Type: {value}\r\nContent-Length: 2\r\n\r\nhi");
+    let reason =
+        |charset, value: &str| frames(&read_in(charset), &[typed(value).as_bytes()], 256).1;
+    for good in [
+        "application/vscode-jsonrpc; charset=utf-8",
+        "application/vscode-jsonrpc; charset=utf8",
+        "application/vscode-jsonrpc;Charset=\"UTF-8\"; a=b",
+        "application/json",
+        "text/plain; a=utf-16",
+    ] {
+        assert_eq!(reason(Some(Charset::Utf8), good), None, "{good}");
+    }
+    for bad in [
+        "application/json; charset=utf-16",
+        "application/json; charset=utf-16le",
+        "application/json; charset=utf-7",
+        "application/json; charset=us-ascii",
+        "application/json; CHARSET=UTF-16",
+        "application/json; charset=\"utf-16\"",
+        "application/json; charset = utf-8",
+        "application/json; charset*=utf-16''a",
+        "application/json; charset=utf-8; charset=utf-16",
+        "application/json; a=\"; charset=utf-16\"",
+        "application/json, a/b; charset=utf-16",
+        "application/json,charset=utf-16",
+        "application/json; charset=",
+        "application/json; charset",
+    ] {
+        assert_eq!(reason(Some(Charset::Utf8), bad), Some(Reason::HeaderForm), "{bad}");
+        assert_eq!(reason(None, bad), None, "bytes are bytes: {bad}");
+    }
+    let said = |charset, name: &str| reason(Some(charset), &format!("text/plain; charset={name}"));
+    for (charset, own) in [
+        (Charset::Ascii, "us-ascii"),
+        (Charset::Ascii, "utf-8"),
+        (Charset::Latin1, "ISO-8859-1"),
+        (Charset::EucKr, "euc-kr"),
+        (Charset::Cp949, "cp949"),
+    ] {
+        assert_eq!(said(charset, own), None, "{own}");
+        assert_eq!(said(charset, "utf-16"), Some(Reason::HeaderForm));
+    }
+    assert_eq!(said(Charset::EucKr, "utf-8"), Some(Reason::HeaderForm));
 }
 
 #[test]
