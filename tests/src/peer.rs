@@ -242,6 +242,16 @@ impl Peer {
         &self.heard
     }
 
+    /// Says `bytes`; what comes until a line has ended, or everything.
+    pub fn ask(&mut self, bytes: &[u8]) -> String {
+        let before = self.heard.text().len();
+        self.say(bytes);
+        while !self.heard.text()[before..].ends_with('\n') && self.heard.end.is_none() {
+            self.hear(self.heard.text().len() + 1);
+        }
+        self.heard.text()[before..].to_owned()
+    }
+
     /// Reads to the end of the TCP stream.
     ///
     /// # Panics

@@ -4,7 +4,6 @@
 use segwan_core::audit::EventKind;
 use segwan_core::rejection::Reason;
 use segwan_gateway::gateway::Inspection;
-use segwan_tests::peer::Peer;
 use segwan_tests::service::Service;
 use segwan_tests::world::{ADD_TEN, POLICY, Plan, World, loaded, policy_of};
 use segwan_tests::{PATIENCE, SLACK, eventually, pause};
@@ -38,15 +37,6 @@ fn draining(service: &Service, grace: Duration, drain_timeout: Duration) -> Worl
     plan.limits(|limits| limits.drain_timeout = drain_timeout).before(service.address)
 }
 
-fn asked(peer: &mut Peer, said: &[u8]) -> String {
-    let before = peer.heard().text().len();
-    peer.say(said);
-    while !peer.heard().text()[before..].ends_with('\n') && peer.heard().end.is_none() {
-        peer.hear(peer.heard().text().len() + 1);
-    }
-    peer.heard().text()[before..].to_owned()
-}
-
 // TRAP-28
 #[test]
 fn who_is_connected_goes_on_under_the_contract_that_it_began_with() {
@@ -55,14 +45,14 @@ fn who_is_connected_goes_on_under_the_contract_that_it_began_with() {
     let grace = Duration::from_secs(6);
     let world = world(&service, grace);
     let mut old = world.app();
-    assert_eq!(asked(&mut old, b"12\n"), "Old word\n");
+    assert_eq!(old.ask(b"12\n"), "Old word\n");
     let began = Instant::now();
     world.reload_contract(&contract("number/2", "New word", true));
     let mut new = world.app();
-    assert_eq!(asked(&mut new, b"12\n"), "22\n");
-    assert_eq!(asked(&mut new, b"x\n"), "New word\n");
-    assert_eq!(asked(&mut old, b"12\n"), "Old word\n");
-    assert_eq!(asked(&mut old, b"5\n"), "15\n");
+    assert_eq!(new.ask(b"12\n"), "22\n");
+    assert_eq!(new.ask(b"x\n"), "New word\n");
+    assert_eq!(old.ask(b"12\n"), "Old word\n");
+    assert_eq!(old.ask(b"5\n"), "15\n");
     assert_eq!(world.status().contract.as_deref(), Some("number/2"));
     let heard = old.hear_all();
     assert!(heard.close_notify);
@@ -74,7 +64,7 @@ fn who_is_connected_goes_on_under_the_contract_that_it_began_with() {
         sentence,
         "the contract `number/2` took the place of the contract `number/1` 6 s ago"
     );
-    assert_eq!(asked(&mut new, b"1\n"), "11\n");
+    assert_eq!(new.ask(b"1\n"), "11\n");
 }
 
 // TRAP-28
@@ -149,13 +139,13 @@ fn the_same_contract_is_nothing_new_and_ends_nobody() {
     let service = Service::numbers();
     let world = world(&service, Duration::ZERO);
     let mut peer = world.app();
-    assert_eq!(asked(&mut peer, b"5\n"), "15\n");
+    assert_eq!(peer.ask(b"5\n"), "15\n");
     for _ in 0..3 {
         let swept = world.reload_contract(&contract("number/1", "Old word", false));
         assert_eq!((swept.examined, swept.closed), (0, 0));
     }
     pause(GRACE * 2);
-    assert_eq!(asked(&mut peer, b"5\n"), "15\n");
+    assert_eq!(peer.ask(b"5\n"), "15\n");
 }
 
 // TRAP-24
@@ -166,11 +156,11 @@ fn a_contract_that_is_only_tried_ends_nobody_when_another_takes_its_place() {
     let plan = Plan::under(&shadow("number/1", "Old word")).contract_grace(Duration::ZERO);
     let world = plan.limits(|l| l.drain_timeout = Duration::ZERO).before(service.address);
     let mut peer = world.app();
-    assert_eq!(asked(&mut peer, b"12\n"), "22\n");
+    assert_eq!(peer.ask(b"12\n"), "22\n");
     world.reload_contract(&shadow("number/2", "New word"));
-    assert_eq!(asked(&mut peer, b"12\n"), "22\n");
+    assert_eq!(peer.ask(b"12\n"), "22\n");
     let mut other = world.app();
-    assert_eq!(asked(&mut other, b"12\n"), "22\n");
+    assert_eq!(other.ask(b"12\n"), "22\n");
     let tried = |contract: &str| {
         let events = world.events();
         let of = |e: &&_| is_tried(e, contract);
@@ -178,7 +168,7 @@ fn a_contract_that_is_only_tried_ends_nobody_when_another_takes_its_place() {
     };
     eventually("both are tried", || tried("number/1").and_then(|()| tried("number/2")));
     world.reload(|change| change.inspection = Inspection::Raw);
-    assert_eq!(asked(&mut other, b"12\n"), "22\n");
+    assert_eq!(other.ask(b"12\n"), "22\n");
 }
 
 fn is_tried(event: &segwan_core::audit::Event, contract: &str) -> bool {
@@ -202,16 +192,16 @@ fn another_policy_holds_for_the_next_message_and_ends_whom_it_does_not_admit() {
     let service = Service::numbers();
     let world = world(&service, GRACE);
     let (mut app, mut guest) = (world.app(), world.guest());
-    assert_eq!(asked(&mut app, b"5\n"), "15\n");
-    assert_eq!(asked(&mut guest, b"5\n"), "Not allowed\n");
+    assert_eq!(app.ask(b"5\n"), "15\n");
+    assert_eq!(guest.ask(b"5\n"), "Not allowed\n");
     let contract = loaded(&contract("number/1", "Old word", false));
     let put = |text: String| {
         world.reload(|change| change.policy = Some(Arc::new(policy_of(Some(&contract), text))))
     };
     let swept = put(policy(&ADDS.replace("app", "guest")));
     assert_eq!((swept.examined, swept.closed), (2, 0));
-    assert_eq!(asked(&mut app, b"5\n"), "Not allowed\n");
-    assert_eq!(asked(&mut guest, b"5\n"), "15\n");
+    assert_eq!(app.ask(b"5\n"), "Not allowed\n");
+    assert_eq!(guest.ask(b"5\n"), "15\n");
     let only_guest = policy(ADDS).replace("shop.test/app", "shop.test/nobody");
     let swept = put(only_guest);
     assert_eq!((swept.examined, swept.closed), (2, 1));
@@ -221,7 +211,7 @@ fn another_policy_holds_for_the_next_message_and_ends_whom_it_does_not_admit() {
     assert_eq!(sentence, "no policy permits spiffe://shop.test/app on `calculator`");
     // Nobody resumes what was denied either.
     assert_eq!(world.app().say(b"5\n").hear_all().text(), "");
-    assert_eq!(asked(&mut guest, b"5\n"), "Not allowed\n");
+    assert_eq!(guest.ask(b"5\n"), "Not allowed\n");
 }
 
 // contracts.md section 19: an attribute that the contract of a connection does not supply
@@ -230,7 +220,7 @@ fn a_policy_that_reads_what_an_older_contract_does_not_show_denies_there() {
     let service = Service::numbers();
     let world = world(&service, Duration::from_secs(60));
     let mut old = world.app();
-    assert_eq!(asked(&mut old, b"5\n"), "15\n");
+    assert_eq!(old.ask(b"5\n"), "15\n");
     let shows = contract("number/2", "New word", true)
         .replace("action   = \"add\"", "action   = \"add\"\ncontext  = { amount = \"/n\" }");
     let shows = loaded(&shows);
@@ -240,9 +230,9 @@ fn a_policy_that_reads_what_an_older_contract_does_not_show_denies_there() {
         change.inspection = Inspection::by(shows.clone());
     });
     let mut new = world.app();
-    assert_eq!(asked(&mut new, b"99\n"), "109\n");
-    assert_eq!(asked(&mut new, b"100\n"), "Not allowed\n");
-    assert_eq!(asked(&mut old, b"5\n"), "Not allowed\n");
+    assert_eq!(new.ask(b"99\n"), "109\n");
+    assert_eq!(new.ask(b"100\n"), "Not allowed\n");
+    assert_eq!(old.ask(b"5\n"), "Not allowed\n");
     eventually("its record", || {
         let told = world.events().into_iter();
         let mut rejected = told.filter(|event| event.event == EventKind::Rejected);
@@ -274,7 +264,7 @@ fn a_reload_gives_nobody_a_second_quota_nor_a_full_bucket() {
         world.reload_contract(&limited(&name, &format!("Word {round}")));
         peers.push(world.app());
         for peer in &mut peers {
-            passed += usize::from(peer.heard().end.is_none() && asked(peer, b"5\n") == "15\n");
+            passed += usize::from(peer.heard().end.is_none() && peer.ask(b"5\n") == "15\n");
         }
     }
     assert_eq!(passed, 4);
@@ -296,7 +286,7 @@ fn load(world: &World, over: &AtomicBool, answers: &AtomicUsize) {
         let mut of = None;
         for _ in 0..20 {
             // Both contracts differ in both: whether 12 passes, and the word.
-            let (sum, word) = (asked(&mut peer, b"12\n"), asked(&mut peer, b"x\n"));
+            let (sum, word) = (peer.ask(b"12\n"), peer.ask(b"x\n"));
             if sum.is_empty() || word.is_empty() {
                 break;
             }
@@ -370,7 +360,7 @@ fn a_policy_that_flips_under_load_decides_each_message_and_never_after_it_was_re
                     if said % 5000 == 0 {
                         peer = world.app();
                     }
-                    match asked(&mut peer, b"5\n").as_str() {
+                    match peer.ask(b"5\n").as_str() {
                         "15\n" => permitted.fetch_add(1, Ordering::Relaxed),
                         "Not allowed\n" => denied.fetch_add(1, Ordering::Relaxed),
                         other => panic!("{other:?}"),
@@ -387,7 +377,7 @@ fn a_policy_that_flips_under_load_decides_each_message_and_never_after_it_was_re
             };
             world.reload(|change| change.policy = Some(now.clone()));
             // What begins after the reload came back is decided by the new one.
-            assert_eq!(asked(&mut probe, b"5\n"), answer, "{round}");
+            assert_eq!(probe.ask(b"5\n"), answer, "{round}");
             if round % 100 == 0 {
                 // And nothing is on its way that the older one had let through: each has had the
                 // answer to what it said before, and to one thing more.

@@ -111,7 +111,7 @@ trust = {{ roots = "roots.pem" }}
     /// What a newcomer is answered.
     fn says(&self, said: &[u8]) -> String {
         let mut peer = self.app();
-        let heard = asked(&mut peer, said);
+        let heard = peer.ask(said);
         peer.close_notify().hear_all();
         heard
     }
@@ -150,15 +150,6 @@ impl Drop for World {
     }
 }
 
-fn asked(peer: &mut Peer, said: &[u8]) -> String {
-    let before = peer.heard().text().len();
-    peer.say(said);
-    while !peer.heard().text()[before..].ends_with('\n') && peer.heard().end.is_none() {
-        peer.hear(peer.heard().text().len() + 1);
-    }
-    peer.heard().text()[before..].to_owned()
-}
-
 // ADV-39, TRAP-28, F8
 #[test]
 fn what_is_broken_changes_nothing_whatever_else_is_good() {
@@ -174,7 +165,7 @@ fn what_is_broken_changes_nothing_whatever_else_is_good() {
         "{denies}\n@id(\"x\") permit (principal, action == Action::\"subtract\", resource);"
     );
     let mut live = world.app();
-    assert_eq!(asked(&mut live, b"x\n"), "Old word\n");
+    assert_eq!(live.ask(b"x\n"), "Old word\n");
     let cases: [(&str, &str, &str, &[&str]); 6] = [
         ("listen = [", &new_contract, &denies, &["segwan.toml:1:"]),
         (&good, &broken_contract, &denies, &["number.toml:"]),
@@ -200,8 +191,8 @@ fn what_is_broken_changes_nothing_whatever_else_is_good() {
             assert!(found.iter().any(|it| it.contains(place)), "{place}: {found:#?}");
         }
         // What was in force is, whole: contract, policy, and who is connected.
-        assert_eq!(asked(&mut live, b"x\n"), "Old word\n");
-        assert_eq!(asked(&mut live, b"5\n"), "15\n");
+        assert_eq!(live.ask(b"x\n"), "Old word\n");
+        assert_eq!(live.ask(b"5\n"), "15\n");
         assert_eq!((world.says(b"x\n"), world.says(b"5\n")), ("Old word\n".into(), "15\n".into()));
         assert_eq!((world.alarms(), world.last_success()), (vec!["reload_refused".into()], false));
         let told = eventually("its record", || {
@@ -214,10 +205,7 @@ fn what_is_broken_changes_nothing_whatever_else_is_good() {
     world.write("number.toml", &new_contract);
     let answer = world.reload();
     assert!(answer.reloaded, "{answer:#?}");
-    assert_eq!(
-        (world.says(b"x\n"), asked(&mut live, b"x\n")),
-        ("New word\n".into(), "Old word\n".into())
-    );
+    assert_eq!((world.says(b"x\n"), live.ask(b"x\n")), ("New word\n".into(), "Old word\n".into()));
     assert_eq!((world.alarms(), world.last_success()), (vec![], true));
     eventually("its record", || (world.record("reloaded").len() == 1).then_some(()));
 }
@@ -226,7 +214,7 @@ fn what_is_broken_changes_nothing_whatever_else_is_good() {
 fn what_changed_is_told_and_what_did_not_is_left_alone() {
     let world = World::new(&contract("Old word", "[0-9]{0,8}"));
     let mut live = world.app();
-    assert_eq!(asked(&mut live, b"5\n"), "15\n");
+    assert_eq!(live.ask(b"5\n"), "15\n");
     let changes = |answer: &ReloadAnswer| answer.tables[0].changes();
     let same = world.reload();
     assert!(same.reloaded && changes(&same).is_empty(), "{same:#?}");
@@ -244,7 +232,7 @@ fn what_changed_is_told_and_what_did_not_is_left_alone() {
     let answer = world.reload();
     assert!(answer.reloaded, "{answer:#?}");
     assert_eq!(changes(&answer), ["policy", "shadow", "limits", "contract_grace"]);
-    assert_eq!(asked(&mut live, b"5\n"), "Not allowed\n");
+    assert_eq!(live.ask(b"5\n"), "Not allowed\n");
     assert_eq!(world.process().running().gateway.status(0)[0].beside.as_deref(), Some("add-ten/2"));
     // One is connected, so a second finds no place.
     // The reset may come before the connect returns.
@@ -282,7 +270,7 @@ fn what_was_written_is_named_and_what_follows_from_it_is_not() {
     let first = allow("\"app\"");
     assert_eq!(put(&first), (named(&["allow", "policy", "shadow"]), false));
     let mut live = world.app();
-    assert_eq!(asked(&mut live, b"5\n"), "15\n");
+    assert_eq!(live.ask(b"5\n"), "15\n");
     let second = allow("\"app\", \"web\"");
     assert_eq!(put(&second), (named(&["allow"]), false));
     // Who is let in by the policy that followed is known to both.
