@@ -3,8 +3,10 @@
 //! `cargo run --release -p segwan-bench` prints, in Markdown, nanoseconds on one core for each
 //! question and for each answer, the least and the median of many short rounds, and by how much
 //! the process grew while one session carried a quarter of a million of them; then the parts of
-//! one message. A first argument keeps the loads with that word in their name. Gateways are
-//! compared as whole programs: `bench/README.md`.
+//! one message. A first argument keeps the loads with that word in their name. With a second, a
+//! number, so many exchanges are had of each and nothing is printed: for a program that counts
+//! instructions, which no other load of the machine changes. Gateways are compared as whole
+//! programs: `bench/README.md`.
 
 mod loads;
 mod parts;
@@ -31,11 +33,17 @@ const LONG: usize = 250_000;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let word = std::env::args().nth(1).unwrap_or_default();
+    let loads = loads::all();
+    let mut loads = loads.iter().filter(|load| load.name.contains(&word));
+    if let Some(times) = std::env::args().nth(2) {
+        let times = times.parse()?;
+        return loads.try_for_each(|load| Speaking::begin(load)?.round(load, times).map(drop));
+    }
     println!(
         "| one message, ns | bytes | request: least | median | reply: least | median | growth |"
     );
     println!("|---|---:|---:|---:|---:|---:|---:|");
-    for load in loads::all().iter().filter(|load| load.name.contains(&word)) {
+    for load in loads {
         let mut speaking = Speaking::begin(load)?;
         let (mut requests, mut replies) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
@@ -155,10 +163,22 @@ impl Speaking {
             let all = load.exchanges.get(from..).unwrap_or_default();
             let batch = all.get(..self.batch.min(until - self.said)).unwrap_or(all);
             self.said += batch.len();
-            asking += self.say(load, Side::Client, batch)?.saturating_sub(self.clock);
-            answering += self.say(load, Side::Server, batch)?.saturating_sub(self.clock);
+            asking += self.ask(load, batch)?.saturating_sub(self.clock);
+            answering += self.answer(load, batch)?.saturating_sub(self.clock);
         }
         Ok((asking, answering))
+    }
+
+    /// Asks; a function of its own, for a profile.
+    #[inline(never)]
+    fn ask(&mut self, load: &Load, batch: &[Exchange]) -> Result<Duration, Box<dyn Error>> {
+        self.say(load, Side::Client, batch)
+    }
+
+    /// Answers; a function of its own, for a profile.
+    #[inline(never)]
+    fn answer(&mut self, load: &Load, batch: &[Exchange]) -> Result<Duration, Box<dyn Error>> {
+        self.say(load, Side::Server, batch)
     }
 
     fn say(
