@@ -281,10 +281,10 @@ impl Codec {
         }
     }
 
-    /// Values of a request that its reply is checked against.
-    pub(crate) fn keeps(&self, requests: &[&MessageRule]) -> Vec<Pointer> {
+    /// Values of a request, one of these, that its reply is checked against.
+    pub(crate) fn keeps(&self, requests: &[MessageRule], request: &MessageRule) -> Vec<Pointer> {
         match self {
-            Self::Modbus(_) => modbus::reply::keeps(),
+            Self::Modbus(_) => Modbus::keeps(request),
             Self::Resp(_) => Resp::keeps(requests),
             Self::JsonRpc(_) => Vec::new(),
             Self::Hl7(_) => Vec::new(),

@@ -98,7 +98,7 @@ impl Session {
                     self.inbound(side).begun = None;
                     self.inbound(side).frames += 1;
                     if !frame.skipped {
-                        self.message(side, Framed { whole, payload }, policy, now, out);
+                        self.message(&contract, side, Framed { whole, payload }, policy, now, out);
                     }
                     used += frame.size;
                     self.inbound(side).before += frame.size as u64;
@@ -227,7 +227,7 @@ impl Session {
                 if matches!(room, Room::Refused) {
                     self.refuse_rate(whole, now, out);
                 } else {
-                    self.message(side, Framed { whole, payload }, policy, now, out);
+                    self.message(&contract, side, Framed { whole, payload }, policy, now, out);
                 }
             }
             Err(violation) => {

@@ -21,7 +21,6 @@ use crate::contract::{Contract, Direction, MessageRule, Pairing, Role, Side};
 use crate::now::Now;
 use crate::policy::{Ids, Policy};
 use crate::rejection::{Class, Reason, Violation};
-use std::sync::Arc;
 
 /// One whole frame, as it came.
 #[derive(Clone, Copy)]
@@ -161,17 +160,17 @@ impl Session {
     /// Judges one whole frame, and lets it through or refuses it.
     pub(super) fn message(
         &mut self,
+        contract: &Contract,
         side: Side,
         frame: Framed<'_>,
         policy: Option<&Policy>,
         now: Now,
         out: &mut Outbox,
     ) {
-        let contract = Arc::clone(&self.contract);
         let direction = contract.direction(side);
         let judged = match side {
-            Side::Client => self.judge_request(&contract, frame, policy, now),
-            Side::Server => self.judge_reply(&contract, frame, policy, now),
+            Side::Client => self.judge_request(contract, frame, policy, now),
+            Side::Server => self.judge_reply(contract, frame, policy, now),
         };
         match judged {
             Ok(message) => self.clear(side, direction, message, frame, now, out),

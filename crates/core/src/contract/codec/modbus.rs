@@ -126,6 +126,11 @@ impl Modbus {
         range::bounds(message, &functions.collect::<Vec<_>>())
     }
 
+    /// Values of a request that its reply is checked against.
+    pub(super) fn keeps(request: &MessageRule) -> Vec<Pointer> {
+        reply::keeps(request.matches.iter().filter_map(code).map(Function::of))
+    }
+
     /// A reply narrows the functions that it names; the others of its request have their own reply
     /// still. An exception may always be the answer, whatever a declared reply asks of its values.
     pub(super) fn complete(self, requests: &[&MessageRule], replies: &mut Vec<MessageRule>) {

@@ -212,7 +212,7 @@ impl Resp {
     }
 
     /// What is kept of open requests: where the client subscribes, which command it was.
-    pub(super) fn keeps(requests: &[&MessageRule]) -> Vec<Pointer> {
+    pub(super) fn keeps(requests: &[MessageRule]) -> Vec<Pointer> {
         let subscribes = requests.iter().any(|m| subscriptions::commands(m).next().is_some());
         subscribes.then(|| Pointer::name("cmd")).into_iter().collect()
     }

@@ -12,13 +12,12 @@ use crate::contract::codec::{Codec, modbus::Modbus};
 use crate::contract::decode::{DecodeRule, RespDecode};
 use crate::contract::reject::Reject;
 use crate::contract::state::StateRule;
-use crate::contract::value::{Pointer, Value};
+use crate::contract::value::Value;
 use crate::contract::{ContractLimits, MessageRule, Role, Side};
 use crate::document::{Placed, Table, kind};
 use crate::finding::nearest;
 use crate::rejection::Class;
 use std::ops::Range;
-use std::sync::Arc;
 use toml::de::DeValue;
 
 /// `codec = "modbus"`, or `codec = { kind = "modbus", .. }` for a kind that has keys.
@@ -180,11 +179,11 @@ pub(super) fn complete(top: &Table<'_, '_>, codec: &Codec, client: &mut Draft, s
         declared_keys(top, resp, client);
         subscriptions(top, client, server);
     }
-    let requests: Vec<_> = client.rule.messages.iter().collect();
-    let keeps: Arc<[Pointer]> = codec.keeps(&requests).into();
-    for message in &mut client.rule.messages {
+    let requests = &client.rule.messages;
+    let keeps: Vec<_> = requests.iter().map(|request| codec.keeps(requests, request)).collect();
+    for (message, keeps) in client.rule.messages.iter_mut().zip(keeps) {
         if let Role::Request(request) = &mut message.role {
-            request.keeps.clone_from(&keeps);
+            request.keeps = keeps.into();
         }
     }
     for message in &mut client.rule.messages {

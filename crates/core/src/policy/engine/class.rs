@@ -107,7 +107,10 @@ impl Sights {
         if self.resource.each || literals.contains(name) {
             return Place::Name(name);
         }
-        let mut ends = name.rmatch_indices('/').filter(|_| !literals.is_empty());
+        if literals.is_empty() {
+            return Place::Elsewhere;
+        }
+        let mut ends = name.rmatch_indices('/');
         let above = ends.find_map(|(end, _)| name.get(..end).filter(|n| literals.contains(*n)));
         above.map_or(Place::Elsewhere, Place::Below)
     }

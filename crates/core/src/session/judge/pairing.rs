@@ -12,6 +12,7 @@ impl Session {
     /// oldest.
     pub(super) fn asked_by(&self, contract: &Contract, tree: &Value<'_>) -> Option<&Asked> {
         match &contract.pairing {
+            _ if self.asked.is_empty() => None,
             Pairing::None => None,
             Pairing::Order => self.asked.front(),
             Pairing::Key(pointer) => {

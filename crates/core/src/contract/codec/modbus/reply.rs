@@ -9,9 +9,6 @@ use crate::session::Kept;
 /// The exception codes that there are.
 pub(super) const EXCEPTIONS: [u8; 9] = [1, 2, 3, 4, 5, 6, 8, 10, 11];
 
-/// What an echo repeats. Only functions 5 and 6 repeat a value, and they have one.
-const KEEPS: [&[&str]; 7] = [UNIT, FC, ADDR, COUNT, VALUE, AND_MASK, OR_MASK];
-
 const UNIT: &[&str] = &["unit"];
 const FC: &[&str] = &["fc"];
 const ADDR: &[&str] = &["addr"];
@@ -20,10 +17,28 @@ const VALUE: &[&str] = &["values", "0"];
 const AND_MASK: &[&str] = &["and_mask"];
 const OR_MASK: &[&str] = &["or_mask"];
 
-/// Values of a request that its reply is checked against.
-pub(crate) fn keeps() -> Vec<Pointer> {
-    let place = |path: &&[&str]| path.iter().fold(Pointer::whole(), |at, name| at.below(name));
-    KEEPS.iter().map(place).collect()
+/// What a reply repeats of its request, or is as long as that says, beside unit and function. Only
+/// functions 5 and 6 repeat a value, and they have one.
+fn compared(function: Function) -> &'static [&'static [&'static str]] {
+    match function {
+        Function::ReadBits | Function::ReadRegisters | Function::ReadWrite => &[COUNT],
+        Function::WriteBit | Function::WriteRegister => &[ADDR, VALUE],
+        Function::WriteBits | Function::WriteRegisters => &[ADDR, COUNT],
+        Function::Mask => &[ADDR, AND_MASK, OR_MASK],
+        Function::Opaque => &[],
+    }
+}
+
+/// Values of a request of these functions that its reply is checked against.
+pub(super) fn keeps(functions: impl Iterator<Item = Function>) -> Vec<Pointer> {
+    let mut paths = vec![UNIT, FC];
+    for path in functions.flat_map(compared) {
+        if !paths.contains(path) {
+            paths.push(path);
+        }
+    }
+    let place = |path: &[&str]| path.iter().fold(Pointer::whole(), |at, name| at.below(name));
+    paths.into_iter().map(place).collect()
 }
 
 /// Checks a reply against what is kept of its request.
@@ -67,7 +82,8 @@ pub(crate) fn check(kept: &Kept, reply: &Value<'_>) -> Result<(), Violation> {
         Err(mismatch(format!("the answer holds {held} values, and {wanted} were due")))
     };
     let code = said(FC).and_then(|code| u8::try_from(code).ok()).unwrap_or(0);
-    match Function::of(code) {
+    let function = Function::of(code);
+    match function {
         Function::ReadBits => {
             holds(count.div_ceil(8) * 8)?;
             let Some(Value::List(list)) = reply.member("values") else { return Ok(()) };
@@ -77,10 +93,7 @@ pub(crate) fn check(kept: &Kept, reply: &Value<'_>) -> Result<(), Violation> {
             }
         }
         Function::ReadRegisters | Function::ReadWrite => holds(count),
-        Function::WriteBit | Function::WriteRegister => same(ADDR).and_then(|()| same(VALUE)),
-        Function::WriteBits | Function::WriteRegisters => same(ADDR).and_then(|()| same(COUNT)),
-        Function::Mask => same(ADDR).and_then(|()| same(AND_MASK)).and_then(|()| same(OR_MASK)),
-        Function::Opaque => Ok(()),
+        _ => compared(function).iter().try_for_each(|path| same(path)),
     }
 }
 
@@ -88,5 +101,22 @@ fn integer(value: &Value<'_>) -> Option<i64> {
     match value {
         Value::Int(value) => Some(*value),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_keeps_what_its_reply_is_compared_with_and_no_more() {
+        let kept = |codes: &[u8]| {
+            let places = keeps(codes.iter().map(|code| Function::of(*code)));
+            places.iter().map(Pointer::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(kept(&[1, 2, 3, 4, 23]), ["/unit", "/fc", "/count"]);
+        assert_eq!(kept(&[6, 16]), ["/unit", "/fc", "/addr", "/values/0", "/count"]);
+        assert_eq!(kept(&[22]), ["/unit", "/fc", "/addr", "/and_mask", "/or_mask"]);
+        assert_eq!(kept(&[43]), ["/unit", "/fc"]);
     }
 }
