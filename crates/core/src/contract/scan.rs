@@ -2,7 +2,8 @@
 //!
 //! Most texts of a message are short names, so a word of eight bytes is compared as one number
 //! (Mycroft's test for a zero byte); long ones go by blocks without an early way out, of which the
-//! compiler compares all bytes at once.
+//! compiler compares all bytes at once. All of it is written out where it is called, since there it
+//! is known which bytes are looked for: asked anew for each word, that costs more than the looking.
 
 /// One in every byte, and the highest bit of every byte.
 const ONES: u64 = u64::from_le_bytes([1; 8]);
@@ -25,7 +26,7 @@ pub(crate) enum Odd {
 impl Odd {
     /// A mark in the highest bit of each byte that is looked for. The lowest mark is right; one
     /// above it may be wrong, for what is taken away below may have been lent from there.
-    #[inline]
+    #[inline(always)]
     fn marks(self, word: u64) -> u64 {
         let control = word.wrapping_sub(ONES * 0x20) & !word;
         let equal = |byte: u8| {
@@ -39,7 +40,7 @@ impl Odd {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn is(self, byte: u8) -> bool {
         let escaped = (byte < 0x20) | (byte == b'"') | (byte == b'\\');
         match self {
@@ -49,13 +50,13 @@ impl Odd {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn in_block(self, block: &[u8; BLOCK]) -> bool {
         block.iter().fold(false, |found, byte| found | self.is(*byte))
     }
 
     /// Where the first of them stands.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn first(self, bytes: &[u8]) -> Option<usize> {
         let mut at = 0;
         while let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
@@ -73,7 +74,7 @@ impl Odd {
     }
 
     /// Whether any of them is there.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn any(self, bytes: &[u8]) -> bool {
         let marked = |word: [u8; 8]| self.marks(u64::from_le_bytes(word)) != 0;
         if let (Some(head), Some(tail)) = (bytes.first_chunk(), bytes.last_chunk()) {
@@ -88,6 +89,7 @@ impl Odd {
     }
 
     /// Whether any of them is between the first and the last word.
+    #[inline(always)]
     fn inside(self, bytes: &[u8]) -> bool {
         let inner = bytes.get(8..bytes.len().saturating_sub(8)).unwrap_or_default();
         let (blocks, rest) = inner.as_chunks::<BLOCK>();
@@ -98,6 +100,7 @@ impl Odd {
     }
 
     /// How many bytes at the start, in whole blocks, hold none.
+    #[inline(always)]
     fn clean_blocks(self, bytes: &[u8]) -> usize {
         let (blocks, _) = bytes.as_chunks::<BLOCK>();
         blocks.iter().take_while(|block| !self.in_block(block)).count() * BLOCK

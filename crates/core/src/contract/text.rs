@@ -231,11 +231,16 @@ impl TextRule {
     ///
     /// # Errors
     /// `text_denied`, `text_form`, `text_script` or `text_confusable`.
+    #[inline]
     pub fn text(&self, text: &str, pointer: &str) -> Result<(), Violation> {
         // Printable ASCII is in no class, in every normal form and imitates nothing.
         if self.scripts.is_empty() && !Odd::Unprintable.any(text.as_bytes()) {
             return Ok(());
         }
+        self.characters(text, pointer)
+    }
+
+    fn characters(&self, text: &str, pointer: &str) -> Result<(), Violation> {
         for c in text.chars() {
             if let Some(class) = self.deny.iter().find(|class| class.holds(c)) {
                 let (code, class) = (u32::from(c), class.name());

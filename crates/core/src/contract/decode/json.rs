@@ -479,24 +479,26 @@ fn write_int(value: i64, out: &mut Vec<u8>) {
 fn write_text(text: &str, out: &mut Vec<u8>) {
     out.reserve(text.len() + 2);
     out.push(b'"');
-    if !Odd::Escaped.any(text.as_bytes()) {
-        out.extend_from_slice(text.as_bytes());
+    if Odd::Escaped.any(text.as_bytes()) {
+        text.bytes().for_each(|byte| write_byte(byte, out));
     } else {
-        for byte in text.bytes() {
-            match byte {
-                b'"' => out.extend_from_slice(b"\\\""),
-                b'\\' => out.extend_from_slice(b"\\\\"),
-                8 => out.extend_from_slice(b"\\b"),
-                9 => out.extend_from_slice(b"\\t"),
-                10 => out.extend_from_slice(b"\\n"),
-                12 => out.extend_from_slice(b"\\f"),
-                13 => out.extend_from_slice(b"\\r"),
-                0..0x20 => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
-                byte => out.push(byte),
-            }
-        }
+        out.extend_from_slice(text.as_bytes());
     }
     out.push(b'"');
+}
+
+fn write_byte(byte: u8, out: &mut Vec<u8>) {
+    match byte {
+        b'"' => out.extend_from_slice(b"\\\""),
+        b'\\' => out.extend_from_slice(b"\\\\"),
+        8 => out.extend_from_slice(b"\\b"),
+        9 => out.extend_from_slice(b"\\t"),
+        10 => out.extend_from_slice(b"\\n"),
+        12 => out.extend_from_slice(b"\\f"),
+        13 => out.extend_from_slice(b"\\r"),
+        0..0x20 => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+        byte => out.push(byte),
+    }
 }
 
 #[cfg(test)]
