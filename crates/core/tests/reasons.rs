@@ -359,7 +359,7 @@ const ELSEWHERE: &[(&str, &[Reason])] = &[
             Reason::UpstreamUnreachable,
         ],
     ),
-    ("crates/core/src/contract/codec/modbus/tests.rs", &[Reason::RoleMissing]),
+    ("crates/core/src/contract/codec/modbus/tests/roles.rs", &[Reason::RoleMissing]),
     ("crates/gateway/src/ca/slots.rs", &[Reason::AddressLimit]),
     ("crates/gateway/src/audit.rs", &[Reason::AuditBlocked]),
     (
