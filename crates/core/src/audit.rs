@@ -274,7 +274,7 @@ pub(crate) fn named(bytes: &[u8]) -> String {
 }
 
 /// Whether a character could end a line, move a cursor or reorder what is read.
-fn is_harmful(c: char) -> bool {
+pub(crate) fn is_harmful(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
         || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')

@@ -15,6 +15,7 @@ use super::{
     Asking, Contract, DecodeRule, Direction, MessageRule, Pairing, Pointer, Reuse, Role, Side,
     Value, units,
 };
+use crate::audit::is_harmful;
 use crate::policy::schema::cedar_type;
 use crate::rejection::Class;
 use std::fmt::Write;
@@ -25,7 +26,7 @@ impl Contract {
     pub fn document(&self) -> String {
         let mut text = format!("# {}\n\n", self.name);
         if !self.title.is_empty() {
-            let _ = writeln!(text, "{}\n", self.title);
+            let _ = writeln!(text, "{}\n", plain(&self.title));
         }
         let of = if self.source.len() > 1 { "its file and its schema files" } else { "its file" };
         let _ = writeln!(text, "SHA-256 of {of}: `{}`\n", self.hash());
@@ -75,7 +76,7 @@ impl Contract {
         }
         let hazards = direction.messages.iter().filter_map(|m| Some((m, m.hazard.as_ref()?)));
         for (message, why) in hazards {
-            let _ = writeln!(text, "\n**Hazard in `{}`**: {why}", message.name);
+            let _ = writeln!(text, "\n**Hazard in `{}`**: {}", message.name, plain(why));
         }
         let _ = writeln!(text, "\nAnything else is refused.\n");
     }
@@ -90,7 +91,7 @@ impl Contract {
         let (decode, layout) = (&direction.decode, message.layout.as_ref());
         let rules = message.fields.iter().map(|(at, place, rule)| {
             if rule.has_type() {
-                return format!("`{place}` {}", field(rule));
+                return format!("{} {}", code(place), field(rule));
             }
             let told = envelope.and_then(|envelope| envelope.told(at.top()?));
             let kind = || decode.field_type(layout, at).filter(|kind| *kind != FieldType::Bytes);
@@ -100,7 +101,7 @@ impl Contract {
             });
             let says = field(rule);
             let comma = if says.is_empty() { "" } else { ", " };
-            format!("`{place}` {told}{comma}{says}")
+            format!("{} {told}{comma}{says}", code(place))
         });
         let mut fields: Vec<String> = rules.collect();
         for name in decode.implied(layout) {
@@ -120,14 +121,14 @@ impl Contract {
         if let Some(schema) = &message.schema {
             fields.extend(schema::lines(schema.source()));
         }
-        fields.extend(message.rules.iter().map(|rule| format!("`{}`", cell(rule.text()))));
+        fields.extend(message.rules.iter().map(|rule| code(rule.text())));
         if let Some(segments) = &message.segments {
             fields.insert(0, format!("segments `{}`", segments.told()));
             fields.push("all segments but `MSH` are secrets".to_owned());
         } else {
             let ruled = |at: &Pointer| message.fields.iter().any(|(of, _, r)| of == at && r.secret);
             let beside = message.secrets.iter().filter(|at| !ruled(at));
-            fields.extend(beside.map(|at| format!("`{at}` is a secret")));
+            fields.extend(beside.map(|at| format!("{} is a secret", code(&at.to_string()))));
         }
         fields.extend(beside(decode, message));
         if fields.is_empty() { "nothing else".to_owned() } else { fields.join("<br>") }
@@ -139,17 +140,17 @@ impl Contract {
         let mut when: Vec<String> = Vec::new();
         let tag = direction.tag.as_ref().map(ToString::to_string).unwrap_or_default();
         if !message.matches.is_empty() {
-            let values: Vec<String> = message.matches.iter().map(Value::shown).collect();
-            when.push(format!("`{tag}` is {}", values.join(" or ")));
+            let values: Vec<String> = message.matches.iter().map(value).collect();
+            when.push(format!("{} is {}", code(&tag), values.join(" or ")));
         }
         for (at, values) in &message.wheres {
-            let values: Vec<String> = values.iter().map(Value::shown).collect();
-            when.push(format!("`{at}` is {}", values.join(" or ")));
+            let values: Vec<String> = values.iter().map(value).collect();
+            when.push(format!("{} is {}", code(&at.to_string()), values.join(" or ")));
         }
-        when.extend(message.has.iter().map(|at| format!("has `{at}`")));
-        when.extend(message.lacks.iter().map(|at| format!("lacks `{at}`")));
+        when.extend(message.has.iter().map(|at| format!("has {}", code(&at.to_string()))));
+        when.extend(message.lacks.iter().map(|at| format!("lacks {}", code(&at.to_string()))));
         let grammar = message.grammar.iter().chain(&direction.grammar);
-        when.extend(grammar.map(|g| format!("matches `{}`", cell(g.source()))));
+        when.extend(grammar.map(|g| format!("matches {}", code(g.source()))));
         when.extend(message.state.as_ref().map(|state| self.in_state(state)));
         if when.is_empty() { "every message".to_owned() } else { when.join(", ") }
     }
@@ -335,13 +336,15 @@ fn beside(decode: &DecodeRule, message: &MessageRule) -> Option<String> {
 pub(crate) fn field(rule: &FieldRule) -> String {
     let mut says: Vec<String> = Vec::new();
     says.extend(rule.int.map(|(lo, hi)| format!("{lo} to {hi}")));
-    says.extend(rule.one_of.iter().map(|all| {
-        format!("one of {}", all.iter().map(Value::shown).collect::<Vec<_>>().join(", "))
-    }));
-    says.extend(rule.constant.iter().map(|value| format!("always {}", value.shown())));
+    says.extend(
+        rule.one_of
+            .iter()
+            .map(|all| format!("one of {}", all.iter().map(value).collect::<Vec<_>>().join(", "))),
+    );
+    says.extend(rule.constant.iter().map(|one| format!("always {}", value(one))));
     says.extend(rule.len.map(|(lo, hi)| format!("{lo} to {hi} long")));
     says.extend(rule.bytes.map(|(lo, hi)| format!("{lo} to {hi} bytes")));
-    says.extend(rule.regex.iter().map(|p| format!("matches `{}`", cell(p.source()))));
+    says.extend(rule.regex.iter().map(|p| format!("matches {}", code(p.source()))));
     says.extend(rule.form.iter().map(super::field::Form::told));
     says.extend(rule.text.iter().map(|text| format!("text ({})", text.told())));
     says.extend(rule.each.iter().map(|each| format!("each {}", field(each))));
@@ -384,20 +387,20 @@ fn quoted(names: &[String]) -> String {
 
 /// An action, and on what.
 fn asked(asking: &Asking) -> String {
-    let resource = asking.resource.as_ref().map(|r| format!(" on `{}`", r.source()));
+    let resource = asking.resource.as_ref().map(|r| format!(" on {}", code(r.source())));
     format!("`{}`{}", asking.action, resource.unwrap_or_default())
 }
 
 fn refusal(fault: &str, reject: &Reject, text: &mut String) {
     let hears = match &reject.reply {
         None => "nothing".to_owned(),
-        Some(Reply::Template(reply)) => format!("`{}`", cell(&reply.shown())),
+        Some(Reply::Template(reply)) => code(&reply.shown()),
         Some(Reply::Codec(Form::Exception(code))) => format!("exception {code}"),
         Some(Reply::Codec(Form::Code(None))) => "error, by what was wrong".to_owned(),
         Some(Reply::Codec(Form::Code(Some(code)))) => format!("error {code}"),
         Some(Reply::Codec(Form::Ack(AckVerdict::Reject))) => "acknowledgement `AR`".to_owned(),
         Some(Reply::Codec(Form::Ack(AckVerdict::Error))) => "acknowledgement `AE`".to_owned(),
-        Some(Reply::Codec(Form::Error(error))) => format!("error `{}`", cell(error)),
+        Some(Reply::Codec(Form::Error(error))) => format!("error {}", code(error)),
     };
     let then = Then::NAMES.iter().find(|(_, then)| *then == reject.then);
     let then = then.map_or("close", |(name, _)| name);
@@ -445,9 +448,59 @@ fn holder(per: Per) -> &'static str {
     }
 }
 
+/// A value within a cell of a table.
+fn value(value: &Value<'_>) -> String {
+    cell(&value.shown())
+}
+
 /// A text within a cell of a table.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|")
+}
+
+/// A text as code within a cell of a table: on one line, and its own backticks do not end it.
+fn code(text: &str) -> String {
+    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest + 1);
+    // A blank on both sides is taken for padding.
+    let padded = text.starts_with(['`', ' ']) || text.ends_with(['`', ' ']);
+    let pad = if padded { " " } else { "" };
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '|' => shown.push_str("\\|"),
+            c if c != '`' && is_harmful(c) => shown.extend(c.escape_default()),
+            c => shown.push(c),
+        }
+    }
+    format!("{fence}{pad}{shown}{pad}{fence}")
+}
+
+/// A text of its author's as a text: on one line, and nothing in it is a mark of Markdown or HTML.
+fn plain(text: &str) -> String {
+    let mut told = String::with_capacity(text.len());
+    for word in text.split_whitespace() {
+        if !told.is_empty() {
+            told.push(' ');
+        }
+        for c in word.chars() {
+            match c {
+                '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '&' | '#' | '|' | '~' | '$' => {
+                    told.extend(['\\', c]);
+                }
+                c if is_harmful(c) => told.extend(c.escape_default()),
+                c => told.push(c),
+            }
+        }
+    }
+    // What would begin a list, or underline what stands above.
+    let digits = told.bytes().take_while(u8::is_ascii_digit).count();
+    match told.as_bytes().get(digits) {
+        Some(b'.' | b')') if digits > 0 => told.insert(digits, '\\'),
+        Some(b'-' | b'+' | b'=') if digits == 0 => told.insert(0, '\\'),
+        _ => {}
+    }
+    told
 }
 
 #[cfg(test)]

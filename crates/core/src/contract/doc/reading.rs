@@ -1,7 +1,7 @@
 //! How the bytes of a direction become messages: frames with their parameters, decoders with their
 //! charsets and layouts, and what texts may hold.
 
-use super::cell;
+use super::{cell, plain};
 use crate::audit::{named, shown};
 use crate::contract::Direction;
 use crate::contract::decode::{DecodeRule, Numbers, StructRule};
@@ -11,7 +11,7 @@ use std::fmt::Write;
 /// A sentence on frames and payloads, and one on texts where there are any.
 pub(super) fn told(direction: &Direction) -> String {
     if let Some(reason) = direction.frame.uninspected() {
-        return format!("**Not inspected**, whatever is said: {reason}.");
+        return format!("**Not inspected**, whatever is said: {}.", plain(reason));
     }
     let canonical = if direction.canonical { ", sent on in one spelling" } else { "" };
     let (frame, payload) = (frame(&direction.frame), payload(&direction.decode));

@@ -1,6 +1,6 @@
 //! A JSON Schema as lines of a table, one for each place that it describes.
 
-use super::cell;
+use super::code;
 use serde_json::{Map, Value as Json};
 
 /// Keys that ask nothing.
@@ -33,7 +33,7 @@ fn walk(
 ) {
     let object = match at {
         Json::Object(object) => object,
-        Json::Bool(true) => return lines.push(format!("`{place}` {OPEN}")),
+        Json::Bool(true) => return lines.push(format!("{} {OPEN}", code(place))),
         _ => return,
     };
     if depth > 16 || lines.len() > LINES {
@@ -49,7 +49,7 @@ fn walk(
     }
     let says = says(object, required);
     if !place.is_empty() && !says.is_empty() {
-        lines.push(format!("`{place}` {says}"));
+        lines.push(format!("{} {says}", code(place)));
     }
     let names: Vec<&str> = object
         .get("required")
@@ -59,7 +59,7 @@ fn walk(
         .filter_map(Json::as_str)
         .collect();
     for (name, below) in object.get("properties").and_then(Json::as_object).into_iter().flatten() {
-        let below_place = format!("{place}/{}", cell(name));
+        let below_place = format!("{place}/{name}");
         walk(root, below, &below_place, names.contains(&name.as_str()), lines, depth + 1);
     }
     if let Some(items) = object.get("items") {
@@ -68,7 +68,7 @@ fn walk(
     if let Some(open) =
         object.get("additionalProperties").filter(|open| *open != &Json::Bool(false))
     {
-        lines.push(format!("`{place}/…` members of any name"));
+        lines.push(format!("{} members of any name", code(&format!("{place}/…"))));
         walk(root, open, &format!("{place}/…"), true, lines, depth + 1);
     }
     if ["allOf", "anyOf", "oneOf", "not", "if", "dependentSchemas", "patternProperties"]
@@ -76,7 +76,7 @@ fn walk(
         .any(|key| object.contains_key(*key))
     {
         let place = if place.is_empty() { "/" } else { place };
-        lines.push(format!("`{place}` and what its schema says beside"));
+        lines.push(format!("{} and what its schema says beside", code(place)));
     }
 }
 
@@ -101,11 +101,10 @@ fn says(object: &Map<String, Json>, required: bool) -> String {
         _ => {}
     }
     if let Some(one) = object.get("const") {
-        says.push(format!("always `{}`", cell(&one.to_string())));
+        says.push(format!("always {}", code(&one.to_string())));
     }
     if let Some(Json::Array(all)) = object.get("enum") {
-        let all: Vec<String> =
-            all.iter().map(|one| format!("`{}`", cell(&one.to_string()))).collect();
+        let all: Vec<String> = all.iter().map(|one| code(&one.to_string())).collect();
         says.push(format!("one of {}", all.join(", ")));
     }
     says.extend(range("minimum", "maximum", ""));
@@ -113,7 +112,7 @@ fn says(object: &Map<String, Json>, required: bool) -> String {
     says.extend(range("minItems", "maxItems", " elements"));
     says.extend(range("minProperties", "maxProperties", " members"));
     if let Some(pattern) = object.get("pattern").and_then(Json::as_str) {
-        says.push(format!("matches `{}`", cell(pattern)));
+        says.push(format!("matches {}", code(pattern)));
     }
     if let Some(format) = object.get("format").and_then(Json::as_str) {
         says.push(format!("a {format}"));

@@ -149,3 +149,47 @@ fn bounds_states_and_the_last_reply_are_told() {
     let texts = pump.matches("Texts: ").count();
     assert_eq!(texts, 1, "numbers are no texts\n{pump}");
 }
+
+// P12: what an author writes is shown, and is no mark of the document's own.
+#[test]
+fn titles_and_patterns_are_texts_in_markdown() {
+    let base = include_str!("../../../../../examples/article/add-ten.toml");
+    let title = base.lines().find(|line| line.starts_with("title")).unwrap();
+    let titled = |with: &str| document(&base.replace(title, &format!("title = {with}")));
+    for (with, told) in [
+        (
+            "\"\"\"one\n\n## What the client may say\n\n- *all*\"\"\"",
+            "one \\#\\# What the client may say - \\*all\\*",
+        ),
+        ("'<b>|a_b|</b> & `c` [d](e)'", "\\<b\\>\\|a\\_b\\|\\</b\\> \\& \\`c\\` \\[d\\](e)"),
+        ("'1. first'", "1\\. first"),
+        ("'---'", "\\---"),
+        ("\"a\\u202eb\"", "a\\u{202e}b"),
+        ("'parts (v1.0), and more'", "parts (v1.0), and more"),
+    ] {
+        let document = titled(with);
+        assert_eq!(document.lines().nth(2), Some(told), "{document}");
+        assert_eq!(document.matches("\n## What the client").count(), 1, "{document}");
+    }
+    for (pattern, told) in [
+        ("[a-z]+", "`[a-z]+`"),
+        ("a`b", "``a`b``"),
+        ("``|`", "``` ``\\|` ```"),
+        (" a ", "`  a  `"),
+        ("a\nb", "`a\\nb`"),
+    ] {
+        assert_eq!(super::code(pattern), told);
+    }
+    let text = "contract = \"t/1\"\n[client]\nframe = { kind = \"lines\" }\ndecode = { kind = \"json\" }\n\
+         [[client.message]]\nname = \"a\"\naction = \"a\"\nexpects = \"none\"\n\
+         fields.id = { regex = '`[a|b]` \\| <b>' }\nfields.b = { const = \"c|d\" }\n\
+         [server]\nframe = { kind = \"raw\", danger_uninspected = \"it says *nothing* of use\" }\n";
+    says(
+        &document(text),
+        &[
+            "`/id` matches `` `[a\\|b]` \\\\| <b> ``",
+            "`/b` always `c\\|d`",
+            "whatever is said: it says \\*nothing\\* of use.",
+        ],
+    );
+}
