@@ -8,14 +8,15 @@
 mod dialect;
 mod inside;
 
-use crate::finding::{Finding, nearest};
-use std::cell::RefCell;
+use crate::finding::{Finding, Places, nearest};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::HashSet;
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Largest file, in bytes.
-const LARGEST: usize = 1 << 20;
+pub(crate) const LARGEST: usize = 1 << 20;
 
 /// The file's name and text, and what was found wrong in it so far.
 #[derive(Debug)]
@@ -23,13 +24,16 @@ pub struct Document<'t> {
     file: &'t str,
     text: &'t str,
     findings: RefCell<Vec<Finding>>,
+    errors: Cell<usize>,
+    places: OnceCell<Places<'t>>,
 }
 
 impl<'t> Document<'t> {
     /// A document of this text. `file` is the name by which the operator knows it.
     #[must_use]
     pub fn new(file: &'t str, text: &'t str) -> Self {
-        Self { file, text, findings: RefCell::default() }
+        let (findings, errors, places) = Default::default();
+        Self { file, text, findings, errors, places }
     }
 
     /// Parses the text as TOML 1.0.
@@ -64,6 +68,7 @@ impl<'t> Document<'t> {
 
     /// Adds what is wrong at a place.
     pub fn find(&self, finding: Finding) {
+        self.errors.set(self.errors.get() + usize::from(finding.is_error()));
         self.findings.borrow_mut().push(finding);
     }
 
@@ -75,19 +80,20 @@ impl<'t> Document<'t> {
         at: Range<usize>,
         message: impl Into<String>,
     ) -> Finding {
-        Finding::error(self.file, self.text, at.start, message).check(check)
+        let places = self.places.get_or_init(|| Places::new(self.text));
+        Finding::placed(self.file, places.of(at.start), message).check(check)
     }
 
     /// Whether an error was found.
     #[must_use]
     pub fn has_errors(&self) -> bool {
-        self.findings.borrow().iter().any(Finding::is_error)
+        self.errors() > 0
     }
 
     /// How many errors were found.
     #[must_use]
     pub fn errors(&self) -> usize {
-        self.findings.borrow().iter().filter(|finding| finding.is_error()).count()
+        self.errors.get()
     }
 
     /// Everything found, each once: errors, then warnings, in the order of the file.
@@ -96,14 +102,9 @@ impl<'t> Document<'t> {
         let mut found = self.findings.into_inner();
         let place = |finding: &Finding| (finding.severity, finding.line, finding.column);
         found.sort_by_key(place);
-        let mut findings: Vec<Finding> = Vec::with_capacity(found.len());
-        for finding in found {
-            let mut beside = findings.iter().rev().take_while(|one| place(one) == place(&finding));
-            if !beside.any(|one| *one == finding) {
-                findings.push(finding);
-            }
-        }
-        findings
+        let mut told = HashSet::new();
+        found.retain(|finding| told.insert(finding.clone()));
+        found
     }
 }
 
@@ -399,6 +400,24 @@ mod tests {
                 "a.toml:5:1: error[K-01]: unknown key `frames` in `[client]`\n  hint: did you mean `frame`?",
             ]
         );
+    }
+
+    // K-01: a file of faults is read in a time that grows as it does, on many lines or on one.
+    #[test]
+    fn ten_thousands_of_unknown_keys_have_their_places() {
+        for (head, between, tail) in [("", "\n", ""), ("t = { ", ", ", " }")] {
+            let keys: Vec<String> = (0..40_000).map(|n| format!("key{n:05} = 1")).collect();
+            let text = format!("{head}{}{tail}", keys.join(between));
+            let found = read(&text, |top| {
+                if let Some(table) = top.table("t") {
+                    table.finish();
+                }
+            });
+            assert_eq!(found.len(), keys.len());
+            let (line, column) = crate::finding::place(&text, text.find("key39999").unwrap());
+            let last = format!("a.toml:{line}:{column}: error[K-01]: unknown key `key39999`");
+            assert!(found[39_999].starts_with(&last), "{}", found[39_999]);
+        }
     }
 
     #[test]

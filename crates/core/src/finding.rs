@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// Whether a finding refuses the file or only warns about it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     /// The file is not used.
     Error,
@@ -16,7 +16,7 @@ pub enum Severity {
 /// Displays as `file:line:column: error[K-01]: what is wrong`, and the hint, if there is one, on
 /// a line of its own. The message is lower case without a full stop, with the author's own words
 /// in backticks.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Finding {
     /// Refused, or only warned about.
     pub severity: Severity,
@@ -38,7 +38,15 @@ impl Finding {
     /// An error at the byte `offset` of `text`, the content of `file`.
     #[must_use]
     pub fn error(file: &str, text: &str, offset: usize, message: impl Into<String>) -> Self {
-        let (line, column) = place(text, offset);
+        Self::placed(file, place(text, offset), message)
+    }
+
+    /// An error at a line and a column of a file.
+    pub(crate) fn placed(
+        file: &str,
+        (line, column): (usize, usize),
+        message: impl Into<String>,
+    ) -> Self {
         Self {
             severity: Severity::Error,
             check: None,
@@ -123,6 +131,59 @@ pub fn place(text: &str, offset: usize) -> (usize, usize) {
     (line, column)
 }
 
+/// Most findings that are told of a contract.
+pub const MOST: usize = 20;
+
+/// The first `most` of what was found, and one that says how many more there are: whoever reads them
+/// mends the first ones, and what is wrong in a file may be wrong ten thousand times.
+#[must_use]
+pub fn first(file: &str, mut findings: Vec<Finding>, most: usize) -> Vec<Finding> {
+    // Errors are first: what refuses a file is not lost behind warnings.
+    findings.sort_by_key(|finding| finding.severity);
+    if let Some(next) = findings.get(most) {
+        let message = format!("{} more, not listed", findings.len() - most);
+        let more = Finding { severity: next.severity, ..Finding::whole(file, message) };
+        findings.truncate(most);
+        findings.push(more);
+    }
+    findings
+}
+
+/// Lines and columns of a text of which many places are asked for: each costs a step, and not all
+/// that stands before it.
+#[derive(Debug)]
+pub(crate) struct Places<'t> {
+    text: &'t str,
+    /// A place every [`STEP`] bytes: its offset, line and column.
+    marks: Vec<(usize, usize, usize)>,
+}
+
+/// Bytes between two marks, about.
+const STEP: usize = 512;
+
+impl<'t> Places<'t> {
+    pub(crate) fn new(text: &'t str) -> Self {
+        let mut marks = Vec::with_capacity(text.len() / STEP + 1);
+        let (mut line, mut column) = (1, 1);
+        for (at, c) in text.char_indices() {
+            if at >= marks.len() * STEP {
+                marks.push((at, line, column));
+            }
+            (line, column) = if c == '\n' { (line + 1, 1) } else { (line, column + 1) };
+        }
+        Self { text, marks }
+    }
+
+    /// As [`place`].
+    pub(crate) fn of(&self, offset: usize) -> (usize, usize) {
+        let before = self.marks.partition_point(|(at, ..)| *at <= offset);
+        let mark = before.checked_sub(1).and_then(|at| self.marks.get(at));
+        let (from, line, column) = mark.copied().unwrap_or((0, 1, 1));
+        let (lines, columns) = place(self.text.get(from..).unwrap_or_default(), offset - from);
+        if lines == 1 { (line, column + columns - 1) } else { (line + lines - 1, columns) }
+    }
+}
+
 /// The known word nearest to `word`, for `did you mean …?`; none if nothing is near.
 #[must_use]
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -164,6 +225,36 @@ mod tests {
     fn a_place_counts_lines_from_one_and_columns_in_characters() {
         assert_eq!(place("a\n가나다", 2 + "가".len()), (2, 2));
         assert_eq!(place("", 9), (1, 1));
+    }
+
+    #[test]
+    fn a_place_among_many_is_the_same_place() {
+        let text = format!("{}\n", "a가\n".repeat(700)) + &"나b".repeat(900) + "\n\nc";
+        let places = Places::new(&text);
+        for offset in 0..text.len() + 2 {
+            assert_eq!(places.of(offset), place(&text, offset), "{offset}");
+        }
+        assert_eq!(Places::new("").of(9), (1, 1));
+    }
+
+    // contracts.md section 24
+    #[test]
+    fn of_many_findings_the_first_are_told_and_how_many_more_there_are() {
+        let error = |at: usize| Finding::whole("a.toml", format!("fault {at}"));
+        let mut found: Vec<Finding> = (0..30).map(|at| error(at).warning()).collect();
+        found.push(error(30));
+        let told: Vec<String> =
+            first("a.toml", found.clone(), 3).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "a.toml: error: fault 30",
+                "a.toml: warning: fault 0",
+                "a.toml: warning: fault 1",
+                "a.toml: warning: 28 more, not listed",
+            ]
+        );
+        assert_eq!(first("a.toml", found, 31).len(), 31);
     }
 
     #[test]

@@ -569,3 +569,17 @@ fn a_command_is_refused_at_its_match() {
     let told = told(&findings(&text));
     assert!(told.contains("t.toml:10:1: error[K-80]: `EVAL` reaches beyond"), "{told}");
 }
+
+// K-90: twenty of the tests that fail are told, and how many more there are.
+#[test]
+fn of_thousands_of_tests_that_fail_the_first_are_told() {
+    let test = "[[test]]\nname = \"no part\"\nclient = [\"x\\n\"]\nexpect = \"forward\"\n";
+    let (base, _) = BASE.split_once("[[test]]").unwrap();
+    let text = format!("{base}{}", test.repeat(4000));
+    let found = Contract::load("t.toml", &text, &|_| Err("no file".to_owned())).unwrap_err();
+    assert_eq!(found.len(), 21);
+    let first = text.lines().position(|line| line == "[[test]]").unwrap() + 1;
+    let told = found[0].to_string();
+    assert!(told.starts_with(&format!("t.toml:{first}:1: error[K-90]: test `no part`")), "{told}");
+    assert_eq!(found[20].to_string(), "t.toml: error: 3980 more, not listed");
+}

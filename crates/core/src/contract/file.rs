@@ -29,9 +29,6 @@ use crate::document::{Document, Placed, Table};
 use crate::finding::Finding;
 use direction::Draft;
 
-/// Most findings of one run.
-const MOST: usize = 20;
-
 /// What reading a contract needs: the schema files beside it.
 pub(super) type ReadFile<'r> = &'r dyn Fn(&str) -> Result<String, String>;
 
@@ -51,11 +48,7 @@ pub(super) fn read(
         contract
     })?;
     let failed = document.has_errors();
-    let mut findings = document.into_findings();
-    if findings.len() > MOST {
-        // Errors are first: what refuses the file is not lost behind warnings.
-        findings.truncate(MOST);
-    }
+    let findings = document.into_findings();
     match contract {
         Some(contract) if !failed => Ok((contract, findings)),
         _ => Err(findings),

@@ -42,7 +42,7 @@ pub mod value;
 pub(crate) use message::{Asking, Request, Role};
 pub use message::{Direction, MessageRule};
 
-use crate::finding::Finding;
+use crate::finding::{Finding, MOST, first};
 use crate::limits::Limits;
 use crate::rejection::{Class, Reason, Violation};
 use accounts::Held;
@@ -217,9 +217,10 @@ impl Contract {
         text: &str,
         read: &dyn Fn(&str) -> Result<String, String>,
     ) -> Result<(Arc<Self>, Vec<Finding>), Vec<Finding>> {
-        let (contract, mut findings) = Self::read(file, text, read)?;
+        let told = |findings| first(file, findings, MOST);
+        let (contract, mut findings) = Self::read_all(file, text, read).map_err(told)?;
         findings.extend(test::check(&contract, file, text));
-        findings.sort_by_key(|finding| finding.severity);
+        let findings = told(findings);
         if findings.iter().any(Finding::is_error) {
             Err(findings)
         } else {
@@ -232,6 +233,17 @@ impl Contract {
     /// # Errors
     /// Every independent error, each with its place.
     pub fn read(
+        file: &str,
+        text: &str,
+        read: &dyn Fn(&str) -> Result<String, String>,
+    ) -> Result<(Arc<Self>, Vec<Finding>), Vec<Finding>> {
+        let told = |findings| first(file, findings, MOST);
+        let (contract, findings) = Self::read_all(file, text, read).map_err(told)?;
+        Ok((contract, told(findings)))
+    }
+
+    /// As [`read`](Self::read), with all that was found.
+    fn read_all(
         file: &str,
         text: &str,
         read: &dyn Fn(&str) -> Result<String, String>,

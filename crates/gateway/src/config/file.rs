@@ -19,7 +19,7 @@ use super::{Config, Source, read};
 use listeners::Listener;
 use segwan::Caution;
 use segwan_core::document::{Document, Placed, Table};
-use segwan_core::finding::Finding;
+use segwan_core::finding::{Finding, first};
 use segwan_core::identity::TrustDomain;
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -75,7 +75,7 @@ pub(super) fn load(path: &Path) -> Result<(Config, Vec<Finding>), Vec<Finding>> 
             findings.push(finding);
         }
     }
-    findings.truncate(MOST);
+    let findings = first(&file, findings, MOST);
     match config {
         Some(config) if !findings.iter().any(Finding::is_error) => Ok((config, findings)),
         _ => Err(findings),

@@ -10,7 +10,7 @@ use crate::cli::{Exit, Failure, Global};
 use crate::config::contract::{load_contract, read_contract};
 use segwan_core::contract::Contract;
 use segwan_core::contract::test::{self, Outcome};
-use segwan_core::finding::Finding;
+use segwan_core::finding::{Finding, MOST, first};
 use segwan_core::policy::schema::cedar_schema;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -170,10 +170,7 @@ fn check_as_json(args: &CheckArgs, global: &Global) -> Exit {
             Ok((contract, warnings)) => {
                 findings.extend(warnings);
                 let shown = file.display().to_string();
-                findings.extend(test::run(&contract).into_iter().filter_map(|outcome| {
-                    let message = format!("test `{}`: {}", outcome.name, outcome.failure?);
-                    Some(Finding::whole(&shown, message).check("K-90"))
-                }));
+                findings.extend(failures(file, &test::run(&contract)));
                 contracts.push(json!({
                     "file": shown,
                     "contract": contract.name(),
@@ -190,6 +187,16 @@ fn check_as_json(args: &CheckArgs, global: &Global) -> Exit {
         false if args.strict && !findings.is_empty() => Exit::Warnings,
         false => Exit::Done,
     }
+}
+
+/// What the tests of a contract show of it that is wrong.
+fn failures(file: &Path, outcomes: &[Outcome]) -> Vec<Finding> {
+    let file = file.display().to_string();
+    let failed = outcomes.iter().filter_map(|outcome| {
+        let message = format!("test `{}`: {}", outcome.name, outcome.failure.as_ref()?);
+        Some(Finding::whole(&file, message).check("K-90"))
+    });
+    first(&file, failed.collect(), MOST)
 }
 
 /// Checks every file, also after one that is wrong.
@@ -209,13 +216,8 @@ fn check(args: &CheckArgs, global: &Global) -> Result<Exit, Failure> {
                 if args.tests {
                     list(&outcomes, global);
                 }
-                let failed = outcomes.iter().filter_map(|outcome| {
-                    let message = format!("test `{}`: {}", outcome.name, outcome.failure.as_ref()?);
-                    let file = file.display().to_string();
-                    Some(Finding::whole(&file, message).check("K-90"))
-                });
                 let before = errors.len();
-                errors.extend(failed);
+                errors.extend(failures(file, &outcomes));
                 if errors.len() > before {
                     continue;
                 }
