@@ -93,6 +93,8 @@ const SIZE: &str = "fields.size = { int = [0, 9] }";
 const MODBUS: &str = "contract = \"t/1\"\ncodec = \"modbus\"\n§[[client.message]]\nname = \"read\"\nmatch = [3]\naction = \"read\"\n";
 const RAW: &str = "contract = \"t/1\"\n[client]\nframe = { kind = \"raw\", danger_uninspected = §\"because\" }\n[server]\nframe = { kind = \"lines\" }\ndecode = { kind = \"text\", charset = \"ascii\" }\n[[server.message]]\nname = \"a\"\ngrammar = 'a'\npushes = true\n";
 const BYTES: &str = "contract = \"t/1\"\n[client]\nframe = { kind = \"lines\" }\ndecode = { kind = \"bytes\" }\nforward = §\"canonical\"\n[[client.message]]\nname = \"a\"\naction = \"a\"\nexpects = \"none\"\nfields.data = { bytes = [1, 9] }\n[server]\nframe = { kind = \"raw\", danger_uninspected = \"it says nothing of use\" }\n";
+const PAIRS: &str = "contract = \"t/1\"\n[§client]\nframe = { kind = \"lines\" }\ndecode = { kind = \"kv\", charset = \"ascii\", sep = \"\\n\", eq = \"=\", names = [\"n\"] }\n[[client.message]]\nname = \"a\"\naction = \"a\"\nexpects = \"none\"\nfields.n = { int = [1, 9] }\n[server]\nframe = { kind = \"raw\", danger_uninspected = \"it says nothing of use\" }\n";
+const CHARSET: &str = "contract = \"t/1\"\n[client]\nframe = { kind = \"lines\" }\ndecode = { kind = \"kv\", charset = \"ascii\", sep = \";\", eq = §\"é\", names = [\"n\"] }\n[[client.message]]\nname = \"a\"\naction = \"a\"\nexpects = \"none\"\nfields.n = { int = [1, 9] }\n[server]\nframe = { kind = \"raw\", danger_uninspected = \"it says nothing of use\" }\n";
 const STATES: &str = "contract = \"t/1\"\n[client]\nframe = { kind = \"lines\" }\ndecode = { kind = \"text\", charset = \"ascii\" }\n§[[client.message]]\nname = \"a\"\ngrammar = 'a'\nsetup = true\nexpects = \"none\"\nstate = { from = [\"*\"] }\n[[client.message]]\nname = \"b\"\ngrammar = 'b'\naction = \"b\"\nexpects = \"none\"\nstate = { from = [\"*\"] }\n[server]\nframe = { kind = \"raw\", danger_uninspected = \"it says nothing of use\" }\n";
 
 const ERRORS: &[Row] = &[
@@ -152,6 +154,8 @@ const ERRORS: &[Row] = &[
             "frame = { kind = \"delimiter\", bytes = §\"aa\" }\ndecode = { kind = \"json\" }\ntag",
         )],
     ),
+    ("K-12", &[("", PAIRS)]),
+    ("K-12", &[("", CHARSET)]),
     ("K-13", &[("", BYTES)]),
     ("K-14", &[("", RAW)]),
     ("K-16", &[("messages = \"10/s\"", "bytes = \"10KiB/s\", §burst = 4095")]),

@@ -289,6 +289,17 @@ impl DecodeRule {
         }
     }
 
+    /// What stands between the parts of a payload, by the key that says so.
+    pub(crate) fn separators(&self) -> Vec<(&'static str, &str)> {
+        match self {
+            Self::Words(Words { sep, .. }) | Self::Delimited(Delimited { sep, .. }) => {
+                vec![("sep", sep)]
+            }
+            Self::Pairs(Pairs { sep, eq, .. }) => vec![("sep", sep), ("eq", eq)],
+            _ => Vec::new(),
+        }
+    }
+
     /// The payload written anew from its tree, where a tree could have come in several spellings.
     /// It had `size` bytes as it came.
     #[must_use]

@@ -93,6 +93,19 @@ impl FrameRule {
         }
     }
 
+    /// Whether bytes hold what ends a frame, so that they are in no payload.
+    pub(crate) fn ends_in(&self, bytes: &[u8]) -> bool {
+        match self {
+            Self::Lines(_) => bytes.iter().any(|byte| matches!(byte, b'\r' | b'\n')),
+            Self::Delimiter(rule) => {
+                let end = rule.bytes();
+                bytes.windows(end.len()).any(|window| window == end)
+            }
+            Self::Mllp => bytes.iter().any(|byte| matches!(byte, 0x0b | 0x1c)),
+            _ => false,
+        }
+    }
+
     /// Whether what was read can be written anew, also in another size.
     pub(crate) fn can_rewrite(&self, same_size: bool) -> bool {
         match self {

@@ -102,7 +102,7 @@ fn word(table: &Table<'_, '_>, key: &'static str, known: &[&str]) -> usize {
 }
 
 /// K-11: the shortest message of a direction fits into a frame. K-12: no letter ends a frame where
-/// it may be half of a character.
+/// it may be half of a character, and what parts a payload may stand in one.
 pub(super) fn fit(top: &Table<'_, '_>, client: &Draft, server: &Draft, limits: &ContractLimits) {
     let sides =
         [("client", client, limits.wire.message), ("server", server, limits.server_message)];
@@ -140,6 +140,13 @@ pub(super) fn fit(top: &Table<'_, '_>, client: &Draft, server: &Draft, limits: &
             let message =
                 format!("a frame of the {side} has {size} bytes, over the limit of {limit}");
             top.error("K-11", at.clone(), message);
+        }
+        let parted = draft.rule.decode.separators().into_iter();
+        for (key, _) in parted.filter(|(_, text)| draft.rule.frame.ends_in(text.as_bytes())) {
+            let message =
+                format!("`{key}` holds what ends a frame of the {side}, so it is never within one");
+            let hint = format!("another `{key}`, or a frame that says its length ahead");
+            top.error_with_hint("K-12", at.clone(), message, hint);
         }
         if let FrameRule::Delimiter(delimiter) = &draft.rule.frame
             && draft.rule.decode.charset().is_some_and(|of| of.may_split(delimiter.bytes()))

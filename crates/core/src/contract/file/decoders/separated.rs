@@ -102,6 +102,11 @@ fn separator(
         table.error("K-12", text.span, message);
         return None;
     }
+    if let Some(charset) = charset.filter(|charset| charset.encode(text.value).is_none()) {
+        let message = format!("`{key}` has characters that `{}` has not", charset.name());
+        table.error("K-12", text.span, message);
+        return None;
+    }
     if overlaps_itself(text.value.as_bytes()) {
         let message =
             format!("`{key}` overlaps itself, so two parsers may disagree where a part ends");
@@ -182,6 +187,41 @@ mod tests {
         }
         let found = findings("kind = \"kv\", sep = \";\", eq = \"-\", names = [\"a\", \"b-c\"]");
         assert!(found.contains("[K-12]: the key `b-c` holds"), "{found}");
+    }
+
+    // K-12
+    #[test]
+    fn a_separator_that_no_payload_can_hold_is_refused() {
+        let names = "names = [\"a\"]";
+        for sep in ["\\n", "\\r", ";\\n"] {
+            for decode in [
+                format!("kind = \"delimited\", charset = \"utf-8\", sep = \"{sep}\", {names}"),
+                format!("kind = \"words\", charset = \"utf-8\", sep = \"{sep}\""),
+                format!("kind = \"kv\", charset = \"utf-8\", sep = \"{sep}\", eq = \"=\", {names}"),
+            ] {
+                let found = loaded(&decode);
+                assert!(
+                    found.contains("[K-12]: `sep` holds what ends a frame"),
+                    "{decode}: {found}"
+                );
+            }
+        }
+        for (charset, sep) in [("ascii", "é"), ("latin1", "가"), ("euc-kr", "믜")] {
+            let decode = format!("kind = \"delimited\", charset = \"{charset}\", sep = \"{sep}\"");
+            let found = loaded(&decode);
+            let wanted = format!("[K-12]: `sep` has characters that `{charset}` has not");
+            assert!(found.contains(&wanted), "{decode}: {found}");
+        }
+        let fine = loaded("kind = \"delimited\", charset = \"euc-kr\", sep = \"가\"");
+        assert!(!fine.contains("K-12"), "{fine}");
+    }
+
+    /// As [`findings`], with a message and a server.
+    fn loaded(decode: &str) -> String {
+        findings(&format!(
+            "{decode} }}\n[[client.message]]\nname = \"m\"\naction = \"m\"\nexpects = \"none\"\n[server]\nframe = {{ \
+             kind = \"raw\", danger_uninspected = \"it says nothing of use\""
+        ))
     }
 
     #[test]
