@@ -544,7 +544,7 @@ fn one_fault_is_one_finding() {
         (
             SIZE,
             "schema = '{ \"type\": \"objekt\", \"additionalProperties\": false }'\n",
-            "error[K-33]: there is no type `objekt`, as at ``\n  hint: did you mean `object`?",
+            "error[K-33]: there is no type `objekt`, as at the root\n  hint: did you mean `object`?",
         ),
     ];
     for (from, to, says) in rows {

@@ -107,6 +107,11 @@ struct Lint<'s> {
     left: Cell<usize>,
 }
 
+/// A place of a schema in a sentence.
+fn named(at: &str) -> String {
+    if at.is_empty() { "the root".to_owned() } else { format!("`{at}`") }
+}
+
 impl<'s> Lint<'s> {
     fn error(&mut self, check: &'static str, at: &str, message: String, hint: Option<&str>) {
         let hint = hint.map(str::to_owned);
@@ -126,7 +131,14 @@ impl<'s> Lint<'s> {
         let object = match schema {
             Json::Bool(_) => return,
             Json::Object(object) => object,
-            _ => return self.error("K-33", at, format!("a schema at `{at}` is no object"), None),
+            _ => {
+                return self.error(
+                    "K-33",
+                    at,
+                    format!("a schema at {} is no object", named(at)),
+                    None,
+                );
+            }
         };
         if depth > 32 {
             return self.error("K-35", at, "the schema is nested deeper than 32".to_owned(), None);
@@ -150,7 +162,8 @@ impl<'s> Lint<'s> {
         for key in object.keys() {
             if !KEYWORDS.contains(&key.as_str()) {
                 let hint = nearest(key, KEYWORDS).map(|near| format!("did you mean `{near}`?"));
-                let message = format!("keyword `{key}` at `{at}` is not available in contracts");
+                let message =
+                    format!("keyword `{key}` at {} is not available in contracts", named(at));
                 self.error("K-33", at, message, hint.as_deref());
             }
         }
@@ -162,12 +175,12 @@ impl<'s> Lint<'s> {
         for branch in ["then", "else"] {
             if object.contains_key(branch) && !object.contains_key("if") {
                 let message =
-                    format!("`{branch}` at `{at}` stands without `if`, so nothing meets it");
+                    format!("`{branch}` at {} stands without `if`, so nothing meets it", named(at));
                 self.error("K-33", at, message, Some("`\"if\": { .. }` beside it, or `allOf`"));
             }
         }
         if object.contains_key("$id") && !at.is_empty() {
-            self.error("K-33", at, format!("`$id` at `{at}` would rebase references"), None);
+            self.error("K-33", at, format!("`$id` at {} would rebase references", named(at)), None);
         }
         if let Some(id) = object.get("$id").and_then(Json::as_str)
             && id.contains(':')
@@ -186,14 +199,14 @@ impl<'s> Lint<'s> {
             self.error(
                 "K-33",
                 at,
-                format!("there is no type `{unknown}`, as at `{at}`"),
+                format!("there is no type `{unknown}`, as at {}", named(at)),
                 Some(&hint),
             );
         }
         if let Some(format) = object.get("format").and_then(Json::as_str)
             && !FORMATS.contains(&format)
         {
-            let message = format!("format `{format}` at `{at}` would not be checked");
+            let message = format!("format `{format}` at {} would not be checked", named(at));
             let hint = format!("formats that are checked: {}", FORMATS.join(", "));
             self.error("K-39", at, message, Some(&hint));
         }

@@ -1,7 +1,7 @@
 //! What a schema costs has a bound: K-35 how much it expands to, K-38 how much a value may hold, and
 //! K-37 and K-41 that a pattern is linear and has one meaning.
 
-use super::{LARGEST, Lint, children, may_be};
+use super::{LARGEST, Lint, children, may_be, named};
 use crate::contract::pattern::{Pattern, has_one_meaning, is_anchored};
 use serde_json::{Map, Value as Json};
 
@@ -18,20 +18,21 @@ impl<'s> Lint<'s> {
         if is("string") && !bounded {
             self.warn(
                 at,
-                format!("string at `{at}` has no `maxLength`"),
+                format!("string at {} has no `maxLength`", named(at)),
                 "`limits.string` is its only bound",
             );
         }
         if is("array") && !says("maxItems") && !says("enum") && !says("const") {
             self.warn(
                 at,
-                format!("array at `{at}` has no `maxItems`"),
+                format!("array at {} has no `maxItems`", named(at)),
                 "`limits.nodes` is its only bound",
             );
         }
         let few = object.get("maxItems").and_then(Json::as_u64).is_some_and(|most| most <= 1000);
         if object.get("uniqueItems") == Some(&Json::Bool(true)) && !few {
-            let message = format!("`uniqueItems` at `{at}` needs `maxItems` of at most 1000");
+            let message =
+                format!("`uniqueItems` at {} needs `maxItems` of at most 1000", named(at));
             self.error("K-38", at, message, Some("`\"maxItems\": 1000`"));
         }
     }

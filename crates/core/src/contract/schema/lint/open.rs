@@ -1,7 +1,7 @@
 //! K-36: a schema says what it takes, everywhere, because where JSON Schema is silent anything may be
 //! said.
 
-use super::{LARGEST, Lint, children, may_be};
+use super::{LARGEST, Lint, children, may_be, named};
 use serde_json::{Map, Value as Json};
 
 impl Lint<'_> {
@@ -11,12 +11,12 @@ impl Lint<'_> {
         let is_object = may_be(object, "object");
         if is_object && !says("additionalProperties") && !says("unevaluatedProperties") {
             let message =
-                format!("object at `{at}` does not say whether other members are allowed");
+                format!("object at {} does not say whether other members are allowed", named(at));
             self.error("K-36", at, message, Some("`\"additionalProperties\": false`"));
         }
         let open = object.get("additionalProperties").is_some_and(|v| v != &Json::Bool(false));
         if is_object && open && !says("maxProperties") {
-            let message = format!("open object at `{at}` has no `maxProperties`");
+            let message = format!("open object at {} has no `maxProperties`", named(at));
             self.warn(at, message, "`limits.nodes` is its only bound");
         }
     }
@@ -29,7 +29,7 @@ impl Lint<'_> {
         let says = ["items", "unevaluatedItems", "const", "enum"];
         let says = whole || says.iter().any(|key| object.contains_key(*key));
         if may_be(object, "array") && !says {
-            let message = format!("array at `{at}` does not say what its elements are");
+            let message = format!("array at {} does not say what its elements are", named(at));
             self.error("K-36", at, message, Some("`\"items\": { .. }`"));
         }
     }
@@ -41,10 +41,11 @@ impl Lint<'_> {
             return;
         }
         if self.left.get() == 0 {
-            let message = format!("references at `{at}` lead back, further than 32 or to too much");
+            let message =
+                format!("references at {} lead back, further than 32 or to too much", named(at));
             self.error("K-35", at, message, None);
         } else {
-            let message = format!("the schema at `{at}` takes a value of any type");
+            let message = format!("the schema at {} takes a value of any type", named(at));
             self.error("K-36", at, message, Some("give it a `type`, `enum` or `const`"));
         }
     }
