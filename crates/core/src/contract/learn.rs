@@ -125,6 +125,9 @@ pub fn learn(name: &str, conversations: &[Conversation]) -> Result<Draft, Unlear
     let mut not_covered = Vec::new();
     for manner in MANNERS {
         let text = draft::draft(name, &found, conversations.len(), manner);
+        if let Some(why) = oversized(&text) {
+            return Err(why);
+        }
         match Contract::load("draft", &text, &|_| Err("a draft has no files".to_owned())) {
             Err(findings) => {
                 not_covered = findings.iter().map(ToString::to_string).take(TOLD).collect();
@@ -139,6 +142,20 @@ pub fn learn(name: &str, conversations: &[Conversation]) -> Result<Draft, Unlear
         }
     }
     Err(Unlearned::new("no draft accepts all of the record", not_covered))
+}
+
+/// Why a draft is too long to be a contract, if it is.
+fn oversized(text: &str) -> Option<Unlearned> {
+    let (size, most) = (text.len(), crate::document::LARGEST);
+    (size > most).then(|| {
+        let sentence = format!(
+            "the draft has {size} bytes, and a contract at most {most}: learn from fewer kinds of \
+             messages or shorter ones"
+        );
+        let line = text.lines().max_by_key(|line| line.len()).unwrap_or_default();
+        let longest = line.len();
+        Unlearned::new(sentence, vec![format!("its longest line has {longest} bytes")])
+    })
 }
 
 /// What a contract refuses of a record, each connection alone, every action allowed.

@@ -495,3 +495,15 @@ fn a_push_and_a_request_without_a_reply_are_found() {
     assert!(draft.text.contains("pushes  = true"), "{}", draft.text);
     assert!(draft.text.contains("answers = [\"ask\"]"), "{}", draft.text);
 }
+
+#[test]
+fn a_draft_over_the_size_of_a_contract_says_so() {
+    assert_eq!(oversized("a = 1"), None);
+    let why = oversized(&"#".repeat((1 << 20) + 1)).unwrap();
+    assert_eq!(
+        why.to_string(),
+        "the draft has 1048577 bytes, and a contract at most 1048576: learn from fewer kinds of messages or \
+         shorter ones"
+    );
+    assert_eq!(why.evidence.len(), 1);
+}
