@@ -111,6 +111,10 @@ const MANNERS: [Manner; 3] = [
 /// Lines of what is not covered.
 const TOLD: usize = 5;
 
+/// Why there is no draft of values that no schema describes.
+const DEEP: &str = "values lie within each other deeper than 32, which is the most that a schema describes: learn \
+    from a record without such messages";
+
 /// Drafts a contract called `name` (without a version) from `conversations`.
 ///
 /// # Errors
@@ -130,6 +134,10 @@ pub fn learn(name: &str, conversations: &[Conversation]) -> Result<Draft, Unlear
         }
         match Contract::load("draft", &text, &|_| Err("a draft has no files".to_owned())) {
             Err(findings) => {
+                // The one thing that values in themselves can have and a schema cannot.
+                if findings.iter().any(|one| one.message.contains("nested deeper")) {
+                    return Err(Unlearned::new(DEEP, found.evidence));
+                }
                 not_covered = findings.iter().map(ToString::to_string).take(TOLD).collect();
             }
             Ok((contract, _)) => {

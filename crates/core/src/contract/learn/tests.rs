@@ -507,3 +507,19 @@ fn a_draft_over_the_size_of_a_contract_says_so() {
     );
     assert_eq!(why.evidence.len(), 1);
 }
+
+#[test]
+fn values_deeper_than_a_schema_describes_are_told() {
+    let drafted = |depth: usize| {
+        let (open, shut) = ("[".repeat(depth - 1), "]".repeat(depth - 1));
+        let asked = format!("{{\"id\":1,\"a\":{open}{shut}}}\n").into_bytes();
+        let answered = b"{\"id\":1,\"ok\":true}\n".to_vec();
+        let said = vec![(Side::Client, asked), (Side::Server, answered)];
+        learn("deep", &[Conversation { said, whole: true }])
+    };
+    assert!(drafted(30).is_ok());
+    for depth in [40, 64] {
+        let why = drafted(depth).unwrap_err().to_string();
+        assert!(why.contains("deeper than 32"), "{depth}: {why}");
+    }
+}
