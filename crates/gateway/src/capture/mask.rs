@@ -7,7 +7,8 @@ const WHOLE: &str = "pin";
 /// A name behind which a scheme and a blank may stand before the secret.
 const SCHEME: &str = "authorization";
 
-/// Overwrites the values of members that are secrets by their names, or named in `more`.
+/// Overwrites the values of members that are secrets by their names, or named in `more`, or whose
+/// names are written with escapes: what they mean is whatever the two programs make of them.
 ///
 /// A value is what stands behind `name` and `:` or `=`: a quoted text, a list or an object with all
 /// that they hold but its names, or all up to the next blank, comma, bracket, `&` or `;`. Each byte
@@ -25,6 +26,25 @@ pub(super) fn mask(bytes: &mut [u8], more: &[String]) {
                 from = hide_at(bytes, start, name == SCHEME);
             }
         }
+    }
+    mask_escaped(bytes);
+}
+
+/// Overwrites the values behind quoted names in which a backslash stands.
+fn mask_escaped(bytes: &mut [u8]) {
+    let (mut at, mut before, mut escaped) = (0, 0, false);
+    while let Some(byte) = bytes.get(at).copied() {
+        if byte == b'"'
+            && escaped
+            && let Some(start) = value(bytes, at)
+        {
+            at = hide_at(bytes, start, false);
+            (before, escaped) = (0, false);
+            continue;
+        }
+        // An escaped quote does not begin another text.
+        escaped = byte == b'\\' || (escaped && (byte != b'"' || before == b'\\'));
+        (before, at) = (byte, at + 1);
     }
 }
 
@@ -146,6 +166,23 @@ mod tests {
         mask(&mut bytes, &[]);
         let masked = r#"{"pin":"1111","shipping":"12","pin_code":7,"PIN" : 1}"#;
         assert_eq!(String::from_utf8(bytes).unwrap(), masked);
+    }
+
+    // TRAP-20: a name means the same to the service however it is written.
+    #[test]
+    fn the_value_behind_a_name_with_escapes_is_masked() {
+        for (said, masked) in [
+            (r#"{"p\u0061ssword":"hunter2","n":1}"#, r#"{"p\u0061ssword":"*******","n":1}"#),
+            (r#"{"\u0070in" : 1234,"n":1}"#, r#"{"\u0070in" : 1111,"n":1}"#),
+            (r#"{"t\u006fken":{"a":["b"]}}"#, r#"{"t\u006fken":{"a":["*"]}}"#),
+            (r#"{"a\"b":"c","d":"e"}"#, r#"{"a\"b":"*","d":"e"}"#),
+            (r#"{"a\\":"c","d":"e"}"#, r#"{"a\\":"*","d":"e"}"#),
+            (r#"{"a":"b\nc","d":"e\\","f":1}"#, r#"{"a":"b\nc","d":"e\\","f":1}"#),
+        ] {
+            let mut bytes = said.as_bytes().to_vec();
+            mask(&mut bytes, &[]);
+            assert_eq!(String::from_utf8(bytes).unwrap(), masked);
+        }
     }
 
     // TRAP-20
