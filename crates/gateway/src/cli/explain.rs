@@ -10,7 +10,6 @@ use crate::config::contract::load_contract;
 use crate::config::{Config, read};
 use crate::explain::{Explanation, LONGEST, Question, Rules, Step, explain, find, unspoken};
 use crate::gateway::{Inspection, NOT_ENFORCED};
-use segwan_core::finding::Finding;
 use segwan_core::identity::{Identity, IdentityError, TrustDomain};
 use segwan_core::limits::Limits;
 use segwan_core::now::Now;
@@ -138,17 +137,16 @@ impl Args {
             });
         }
         let Some(file) = &self.message else { return Ok(None) };
-        let most = LONGEST as u64 + 1;
+        if file.as_os_str() != "-" {
+            return read::at_most(file, LONGEST as u64).map(Some).map_err(Failure::cannot_start);
+        }
         let mut bytes = Vec::new();
-        let read = if file.as_os_str() == "-" {
-            std::io::stdin().lock().take(most).read_to_end(&mut bytes)
-        } else {
-            std::fs::File::open(file).and_then(|file| file.take(most).read_to_end(&mut bytes))
-        };
-        let place = file.display();
-        read.map_err(|error| Failure::cannot_start(format!("{place} cannot be read: {error}")))?;
+        let said = std::io::stdin().lock().take(LONGEST as u64 + 1).read_to_end(&mut bytes);
+        said.map_err(|error| {
+            Failure::cannot_start(format!("standard input cannot be read: {error}"))
+        })?;
         if bytes.len() > LONGEST {
-            let sentence = format!("{place} is over the limit of {LONGEST} bytes");
+            let sentence = format!("standard input is over {} MiB", LONGEST >> 20);
             return Err(Failure::cannot_start(sentence));
         }
         Ok(Some(bytes))
@@ -205,11 +203,8 @@ fn compile(
 }
 
 fn source(file: &Path) -> Result<PolicySource, Failure> {
-    Ok(PolicySource { file: file.display().to_string(), text: read(file)? })
-}
-
-fn read(path: &Path) -> Result<String, Vec<Finding>> {
-    read::text(path).map_err(|why| vec![Finding::whole(&path.display().to_string(), why)])
+    let text = read::text(file).map_err(Failure::cannot_start)?;
+    Ok(PolicySource { file: file.display().to_string(), text })
 }
 
 fn now() -> Now {
@@ -286,4 +281,41 @@ fn line(step: &Step, number: Option<u64>, global: &Global) {
     };
     let name = report.style(Look::Bold, step.step.as_str());
     report.line(format_args!("{number:>3} {mark} {name:8} {}{pointer}", step.sentence));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    // A file that nobody writes to would be waited for without an end.
+    #[test]
+    fn a_message_is_a_regular_file_of_a_size() {
+        let folder = tempfile::tempdir().unwrap();
+        let message = |file: &Path| {
+            let words = ["explain", "--service", "a", "--peer", "b", "--message"];
+            let words = words.map(Into::into).into_iter().chain([file.as_os_str().to_owned()]);
+            Line::parse_from(words).args.message()
+        };
+        let fault = |file: &Path| {
+            let failure = message(file).unwrap_err();
+            failure.sentence().map(|(sentence, _)| sentence.to_owned()).unwrap()
+        };
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        assert_eq!(fault(&pipe), format!("`{}` is no regular file", pipe.display()));
+        let none = folder.path().join("none");
+        assert_eq!(fault(&none), format!("there is no file `{}`", none.display()));
+        let large = folder.path().join("large");
+        std::fs::write(&large, vec![b'a'; LONGEST + 1]).unwrap();
+        assert_eq!(fault(&large), format!("`{}` is over 4 MiB", large.display()));
+        std::fs::write(&large, "5\n").unwrap();
+        assert_eq!(message(&large).unwrap().unwrap(), b"5\n");
+    }
 }
