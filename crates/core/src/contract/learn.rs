@@ -55,13 +55,22 @@ pub struct Unlearned {
     pub sentence: String,
     /// What was tried, or what is not covered, one line each.
     pub evidence: Vec<String>,
+    /// The next step, where the sentence does not name it.
+    pub hint: Option<&'static str>,
 }
 
 impl Unlearned {
     fn new(sentence: impl Into<String>, evidence: Vec<String>) -> Self {
-        Self { sentence: sentence.into(), evidence }
+        Self { sentence: sentence.into(), evidence, hint: None }
+    }
+
+    fn hint(self, hint: &'static str) -> Self {
+        Self { hint: Some(hint), ..self }
     }
 }
+
+/// The hint where there is too little to learn from.
+const RECORD_MORE: &str = "let clients use the service while it is recorded";
 
 /// A message of the record that a contract refuses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,7 +133,8 @@ pub fn learn(name: &str, conversations: &[Conversation]) -> Result<Draft, Unlear
     let count = |side| found.messages.iter().filter(|message| message.side == side).count();
     let messages = (count(Side::Client), count(Side::Server));
     if messages.0 == 0 {
-        return Err(Unlearned::new("the client said nothing whole", found.evidence));
+        let nothing = Unlearned::new("the client said nothing whole", found.evidence);
+        return Err(nothing.hint(RECORD_MORE));
     }
     let mut not_covered = Vec::new();
     for manner in MANNERS {
@@ -149,7 +159,8 @@ pub fn learn(name: &str, conversations: &[Conversation]) -> Result<Draft, Unlear
             }
         }
     }
-    Err(Unlearned::new("no draft accepts all of the record", not_covered))
+    let none = Unlearned::new("no draft accepts all of the record", not_covered);
+    Err(none.hint("`segwan contract new` begins a contract by hand"))
 }
 
 /// Why a draft is too long to be a contract, if it is.

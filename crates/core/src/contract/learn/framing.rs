@@ -12,6 +12,10 @@ use std::sync::Arc;
 /// Largest frame that is looked for, in bytes.
 const LARGEST: usize = 1 << 20;
 
+/// The hint where no way cuts what was said.
+const CUT_BY_HAND: &str = "say how frames are cut in a contract of your own: `segwan contract new length-binary` begins \
+    one, docs/reference/contract.md lists every `frame`";
+
 /// The framing, and what it cuts.
 pub(super) struct Found {
     /// The table `frame` of both directions; none for a codec.
@@ -70,7 +74,8 @@ const WAYS: [(&str, &str); 33] = [
 /// Tries every way on all that was said.
 pub(super) fn find(conversations: &[Conversation]) -> Result<Found, Unlearned> {
     if conversations.iter().all(|conversation| conversation.said.is_empty()) {
-        return Err(Unlearned::new("nothing was said in the record", Vec::new()));
+        let nothing = Unlearned::new("nothing was said in the record", Vec::new());
+        return Err(nothing.hint(super::RECORD_MORE));
     }
     if resp().is_some_and(|resp| cut_all(&resp, conversations, false).is_ok()) {
         return Err(not_drafted("RESP, the protocol of Redis", "resp", "redis/cache.toml"));
@@ -100,7 +105,8 @@ pub(super) fn find(conversations: &[Conversation]) -> Result<Found, Unlearned> {
     let empty = |messages: &[Message]| messages.iter().any(|message| message.payload.is_empty());
     let best = cuts.into_iter().min_by_key(|(left, _, messages)| (*left, empty(messages)));
     let Some((_, at, messages)) = best else {
-        return Err(Unlearned::new("no framing cuts all that was said", evidence));
+        let none = Unlearned::new("no framing cuts all that was said", evidence);
+        return Err(none.hint(CUT_BY_HAND));
     };
     let hl7 = |message: &Message| message.payload.starts_with(b"MSH");
     if WAYS.get(at).is_some_and(|(words, _)| *words == "mllp") && messages.iter().all(hl7) {
@@ -163,7 +169,14 @@ fn cut_all(
 ) -> Result<(usize, Vec<Message>), String> {
     let (mut left, mut messages) = (0, Vec::new());
     for (number, conversation) in conversations.iter().enumerate() {
-        let mut cutter = Cutter { skeleton, number, decoded, at: [0, 0], rest: Default::default() };
+        let mut cutter = Cutter {
+            skeleton,
+            number,
+            decoded,
+            at: [0, 0],
+            scanned: [0, 0],
+            rest: Default::default(),
+        };
         for (side, bytes) in &conversation.said {
             cutter.take(*side, bytes, &mut messages)?;
         }
@@ -187,6 +200,8 @@ struct Cutter<'c> {
     decoded: bool,
     /// Bytes of each side that were cut.
     at: [usize; 2],
+    /// How much of what is left of each side was searched in vain.
+    scanned: [usize; 2],
     rest: [Vec<u8>; 2],
 }
 
@@ -200,6 +215,7 @@ impl Cutter<'_> {
         let rule = &self.skeleton.direction(side).frame;
         let limit = self.skeleton.frame_limit(side);
         let mut rest = std::mem::take(self.rest_of(side));
+        let mut scanned = self.scanned.get(index(side)).copied().unwrap_or(0);
         rest.extend_from_slice(bytes);
         let mut used = 0;
         loop {
@@ -207,7 +223,8 @@ impl Cutter<'_> {
             if left.is_empty() {
                 break;
             }
-            let cut = rule.cut(left, &mut 0, limit).map_err(|why| self.stops(side, used, &why))?;
+            let cut =
+                rule.cut(left, &mut scanned, limit).map_err(|why| self.stops(side, used, &why))?;
             let Some(cut) = cut else { break };
             let frame = left.get(..cut.size).unwrap_or_default().to_vec();
             let payload = left.get(cut.payload).unwrap_or_default().to_vec();
@@ -221,6 +238,9 @@ impl Cutter<'_> {
         rest.drain(..used.min(rest.len()));
         if let Some(at) = self.at.get_mut(index(side)) {
             *at += used;
+        }
+        if let Some(searched) = self.scanned.get_mut(index(side)) {
+            *searched = scanned;
         }
         *self.rest_of(side) = rest;
         Ok(())

@@ -24,6 +24,8 @@ const USUAL: [&str; 14] = [
 /// Most values of a tag, and most groups without one.
 const TAGS: usize = 64;
 const GROUPS: usize = 8;
+/// Most sets of members that are compared with each other on the way to groups.
+const SETS: usize = 256;
 
 /// The kinds of message of one direction.
 pub(super) struct Groups {
@@ -73,9 +75,8 @@ impl Groups {
             members: (0..trees.len()).collect(),
             ..Group::default()
         };
-        let groups = if manner.coarse { vec![all()] } else { by_members(trees, default) };
-        let groups = if groups.len() > GROUPS { vec![all()] } else { groups };
-        Self { tag: None, groups: named(groups) }
+        let groups = if manner.coarse { None } else { by_members(trees, default) };
+        Self { tag: None, groups: named(groups.unwrap_or_else(|| vec![all()])) }
     }
 }
 
@@ -133,8 +134,9 @@ struct Names {
     any: BTreeSet<String>,
 }
 
-/// Groups of which each has a member that the other lacks; what cannot be told apart is one.
-fn by_members(trees: &[Value<'static>], default: &str) -> Vec<Group> {
+/// Groups of which each has a member that the other lacks; what cannot be told apart is one. None
+/// where there are too many.
+fn by_members(trees: &[Value<'static>], default: &str) -> Option<Vec<Group>> {
     let mut by_names: BTreeMap<BTreeSet<String>, Vec<usize>> = BTreeMap::new();
     for (at, tree) in trees.iter().enumerate() {
         let names = match tree {
@@ -161,8 +163,11 @@ fn by_members(trees: &[Value<'static>], default: &str) -> Vec<Group> {
             let new = sets.remove(at);
             sets.push(new);
         }
+        if sets.len() > SETS {
+            return None;
+        }
     }
-    groups_of(&sets, default)
+    (sets.len() <= GROUPS).then(|| groups_of(&sets, default))
 }
 
 fn groups_of(sets: &[Names], default: &str) -> Vec<Group> {

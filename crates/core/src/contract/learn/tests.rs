@@ -440,7 +440,40 @@ fn what_cannot_be_cut_says_where_each_framing_stops() {
     assert_eq!(why.to_string(), "no framing cuts all that was said");
     assert!(why.evidence.len() > 10, "{why:?}");
     assert!(why.evidence.iter().any(|line| line.starts_with("u8: ")), "{why:?}");
-    assert!(learn("silence", &[]).is_err());
+    assert!(why.hint.is_some_and(|hint| hint.contains("docs/reference/contract.md")));
+    let silent = learn("silence", &[]).unwrap_err();
+    assert!(silent.hint.is_some_and(|hint| hint.contains("recorded")), "{silent:?}");
+}
+
+#[test]
+fn a_record_in_any_pieces_gives_the_same_draft() {
+    let turns = ["{\"op\":\"get\",\"part\":\"a\"}\r\n", "{\"op\":\"list\"}\r\n"];
+    let record = |size: usize| -> Vec<Conversation> {
+        let said = (0..8).flat_map(|at| {
+            let pieces =
+                turns[at % 2].as_bytes().chunks(size).map(|bytes| (Side::Client, bytes.to_vec()));
+            pieces.chain([(Side::Server, b"{\"ok\":true}\r\n".to_vec())]).collect::<Vec<_>>()
+        });
+        vec![Conversation { said: said.collect(), whole: true }]
+    };
+    let whole = learn("pieces", &record(1000)).unwrap();
+    for size in 1..8 {
+        assert_eq!(learn("pieces", &record(size)), Ok(whole.clone()), "{size}");
+    }
+}
+
+#[test]
+fn more_kinds_than_people_read_are_one() {
+    let of = |kinds: u32| {
+        let turns = (0..kinds * 2).flat_map(|at| {
+            let request = format!("{{\"k{}\":{at}}}\n", at % kinds);
+            [(Side::Client, request.into_bytes()), (Side::Server, b"{\"ok\":true}\n".to_vec())]
+        });
+        let said = turns.collect();
+        let draft = learn("kinds", &[Conversation { said, whole: true }]).unwrap();
+        loaded(&draft).client.messages.len()
+    };
+    assert_eq!([of(2), of(8), of(9), of(300)], [2, 8, 1, 1]);
 }
 
 #[test]

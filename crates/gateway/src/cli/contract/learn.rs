@@ -56,13 +56,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
             for line in &why.evidence {
                 report.line(format_args!("  {line}"));
             }
-            let hint = if why.evidence.is_empty() {
-                "let clients use the service while it is recorded"
-            } else {
-                "say how frames are cut in a contract of your own: `segwan contract new length-binary` begins one, \
-                 docs/reference/contract.md lists every `frame`"
-            };
-            return Err(failure.hint(hint));
+            return Err(match why.hint {
+                Some(hint) => failure.hint(hint),
+                None => failure,
+            });
         }
     };
     for line in
